@@ -1,0 +1,263 @@
+"""The bundle: one immutable folder per ``<model>/<version>`` that training hands to everyone else.
+
+``manifest.json`` names every other file with its SHA-256, so a half-written or altered bundle is refused.
+A bundle is built in a hidden folder beside its place and renamed at the end. Nothing is ever unpickled.
+
+==================  ==========================================================================
+kind                files
+==================  ==========================================================================
+``interests``       ``extractor.onnx, item_vectors.parquet, vocabulary.parquet``
+``ranking``         ``ranking.parquet``: ``segment, rank, video_id, score``
+==================  ==========================================================================
+
+``extractor.onnx`` maps ``video_rows, actions`` (B, L) int64 and ``age_days`` (B, L) float32 to
+``interests`` (B, K, D) and ``activation`` (B, K): the share of the history's positives whose best
+interest is k. ``item_vectors.parquet`` holds ``video_id, vector`` (D float32), ``uploader_id, tag_ids,
+category, duration_seconds, published_at, language``; whether a video is online is live state and not in it.
+
+Shape letters: B users, L watches, K interests, D dimensions, V videos.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float32, Int64
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from features.errors import BundleError
+from features.positives import PositiveRule
+from features.schema import (
+    CATEGORY,
+    DURATION_SECONDS,
+    LANGUAGE,
+    PUBLISHED_AT,
+    RANK,
+    SCHEMAS,
+    SCORE,
+    SEGMENT,
+    TAG_IDS,
+    UPLOADER_ID,
+    VECTOR,
+    VIDEO_ID,
+    VIDEOS,
+)
+from features.vocabulary import Vocabulary
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+EXTRACTOR: Final = "extractor.onnx"
+ITEM_VECTORS: Final = "item_vectors.parquet"
+VOCABULARY: Final = "vocabulary.parquet"
+RANKING: Final = "ranking.parquet"
+
+INTERESTS_KIND: Final = "interests"
+RANKING_KIND: Final = "ranking"
+FILES_OF: Final[dict[str, frozenset[str]]] = {
+    INTERESTS_KIND: frozenset({EXTRACTOR, ITEM_VECTORS, VOCABULARY}),
+    RANKING_KIND: frozenset({RANKING}),
+}
+ATTRIBUTES: Final = (UPLOADER_ID, TAG_IDS, CATEGORY, DURATION_SECONDS, PUBLISHED_AT, LANGUAGE)
+"""Columns of a video that travel with its vector."""
+RANKING_SCHEMA: Final = pa.schema(
+    [
+        pa.field(SEGMENT, pa.string()),  # null: all users
+        pa.field(RANK, pa.int64(), nullable=False),
+        pa.field(VIDEO_ID, pa.int64(), nullable=False),
+        pa.field(SCORE, pa.float64(), nullable=False),
+    ]
+)
+
+
+class DataSource(BaseModel):
+    """What a bundle was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    until: datetime
+    snapshots: dict[str, int]
+    """Version of each curated table."""
+    first_day: str
+    last_day: str
+    num_watches: int
+    num_positives: int
+    num_users: int
+
+
+class Manifest(BaseModel):
+    """Everything that is needed to trust, serve and repeat a bundle."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    kind: Literal["interests", "ranking"]
+    model: str
+    version: str
+    created_at: datetime
+    code_commit: str
+    config: dict[str, Any]
+    rule: PositiveRule
+    data: DataSource
+    num_videos: int
+    num_interests: int = 0
+    """K; 0 for kinds without interests."""
+    dim: int = 0
+    """D; 0 for kinds without vectors."""
+    history_length: int = 0
+    """L that the extractor was trained with; 0 for kinds that read no history."""
+    metrics: dict[str, float] = {}
+    """On the validation days inside the training data; never on a reported window."""
+    files: dict[str, str] = {}
+    """SHA-256 per file name; filled in by ``write_bundle``."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle whose files have their recorded sums."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """``<model>/<version>``."""
+        return f"{self.manifest.model}/{self.manifest.version}"
+
+    @cached_property
+    def items(self) -> pa.Table:
+        """``item_vectors.parquet`` in row order: row i of the table has row i + 1 in the vocabulary."""
+        return pq.read_table(self.path / ITEM_VECTORS)
+
+    @cached_property
+    def vectors(self) -> Float32[np.ndarray, "V D"]:
+        """Item vectors; the score of a video is the inner product with an interest."""
+        return vectors_of(self.items)
+
+    @cached_property
+    def video_ids(self) -> Int64[np.ndarray, " V"]:
+        """Ids in the order of ``vectors``."""
+        return self.items[VIDEO_ID].to_numpy()
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Ids to rows of the extractor's tables."""
+        return Vocabulary.from_table(pq.read_table(self.path / VOCABULARY))
+
+    @cached_property
+    def ranking(self) -> pa.Table:
+        """``ranking.parquet``, sorted by segment and rank."""
+        return pq.read_table(self.path / RANKING)
+
+
+def write_bundle(root: Path, manifest: Manifest, write_files: Callable[[Path], None]) -> Path:
+    """Build ``root/<model>/<version>`` and return it; nothing is visible before it is complete.
+
+    Args:
+        write_files: writes the files of the manifest's kind into the folder that it is given.
+
+    Raises:
+        BundleError: the version exists, or the files do not fit the manifest.
+    """
+    place = root / manifest.model / manifest.version
+    if place.exists():
+        raise BundleError(f"bundle {place} exists already; bundles never change, train a new version")
+    building = place.parent / f".building-{manifest.version}-{os.getpid()}"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        write_files(building)
+        sums = {path.name: _sha256(path) for path in sorted(building.iterdir())}
+        complete = manifest.model_copy(update={"files": sums})
+        (building / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n")
+        open_bundle(building)
+        building.rename(place)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return place
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open a bundle after checking its manifest, sums and dimensions.
+
+    Raises:
+        BundleError: it cannot be trusted; the text says why.
+    """
+    manifest = _read_manifest(path)
+    missing = sorted(FILES_OF[manifest.kind] - set(manifest.files))
+    if missing:
+        raise BundleError(f"bundle {path} of kind {manifest.kind!r} lists no {missing}; train it again")
+    for name, expected in manifest.files.items():
+        file = path / name
+        if not file.is_file():
+            raise BundleError(f"bundle {path} lacks {name}; it is half written or damaged, train it again")
+        if _sha256(file) != expected:
+            raise BundleError(f"{file} differs from its recorded SHA-256; restore it or train again")
+    bundle = Bundle(path, manifest)
+    if manifest.kind == INTERESTS_KIND:
+        _check_dimensions(bundle)
+    return bundle
+
+
+def vectors_of(items: pa.Table) -> Float32[np.ndarray, "N D"]:
+    """The ``vector`` column of a table as a matrix."""
+    column = items[VECTOR].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+
+
+def item_table(
+    video_ids: Int64[np.ndarray, " V"], vectors: Float32[np.ndarray, "V D"], videos: pa.Table
+) -> pa.Table:
+    """The content of ``item_vectors.parquet``: attributes are null where ``videos`` lacks the id.
+
+    Args:
+        videos: curated videos, at most one row per id.
+    """
+    place = {video_id: i for i, video_id in enumerate(videos[VIDEO_ID].to_pylist())}
+    found = pa.array([place.get(video_id) for video_id in video_ids.tolist()], pa.int64())
+    columns = {VIDEO_ID: pa.array(video_ids)}
+    columns[VECTOR] = pa.FixedSizeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(vectors, dtype=np.float32).ravel()), vectors.shape[1]
+    )
+    for name in ATTRIBUTES:
+        columns[name] = videos[name].combine_chunks().cast(SCHEMAS[VIDEOS].field(name).type).take(found)
+    return pa.table(columns)
+
+
+def new_version(now: datetime | None = None) -> str:
+    """A version that sorts by time: ``20260131T120000-123456``."""
+    return (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S-%f")
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json((path / MANIFEST).read_text())
+    except FileNotFoundError as error:
+        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}") from error
+    except ValidationError as error:
+        raise BundleError(f"{path / MANIFEST} is not a manifest of format {FORMAT}: {error}") from error
+
+
+def _check_dimensions(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    shape = (len(bundle.vocabulary), manifest.dim)
+    if bundle.vectors.shape != shape or manifest.num_videos != shape[0] or manifest.num_interests < 1:
+        raise BundleError(
+            f"bundle {bundle.path}: {bundle.vectors.shape} item vectors, "
+            f"but the manifest and vocabulary say {shape}"
+        )
+    if not np.array_equal(bundle.video_ids, bundle.vocabulary.video_ids):
+        raise BundleError(f"bundle {bundle.path}: item vectors and vocabulary list different videos")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

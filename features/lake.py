@@ -1,0 +1,170 @@
+"""The curated tables: Delta Lake, one partition per UTC day, replaced as a whole or not at all.
+
+The only module that knows Delta. DuckDB reads the current files by name, never by globbing the
+folder: that would also find the files of older versions.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from features.errors import BadInputError, RetryLaterError
+from features.schema import (
+    EVENT_DAY,
+    EVENT_ID,
+    EVENT_TIME,
+    LANDING_DAY,
+    SCHEMAS,
+    SNAPSHOT_DAY,
+    USER_ID,
+    USERS,
+    VIDEO_ID,
+    VIDEOS,
+    WATCHES,
+)
+from features.settings import Settings
+
+PARTITION: Final[dict[str, str]] = {WATCHES: EVENT_DAY, VIDEOS: SNAPSHOT_DAY, USERS: SNAPSHOT_DAY}
+ORDER: Final[dict[str, tuple[str, ...]]] = {
+    WATCHES: (USER_ID, EVENT_TIME, EVENT_ID),
+    VIDEOS: (VIDEO_ID,),
+    USERS: (USER_ID,),
+}
+"""Rows of a partition are sorted by these columns; they identify a row."""
+
+
+def curated_schema(table: str) -> pa.Schema:
+    """Columns of a curated table: those of landing, the landing day, the partition."""
+    return (
+        SCHEMAS[table]
+        .append(pa.field(LANDING_DAY, pa.string()))
+        .append(pa.field(PARTITION[table], pa.string()))
+    )
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that speaks UTC and keeps the order of what it reads."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+class Lake:
+    """The curated tables below ``settings.lake``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._root = settings.lake
+
+    def write_day(self, table: str, day: str, rows: pa.Table) -> None:
+        """Replace the partition of one day in one commit; readers see the old rows or the new ones.
+
+        Raises:
+            BadInputError: ``rows`` hold another day.
+            RetryLaterError: somebody else replaced the same day meanwhile.
+        """
+        column = PARTITION[table]
+        others = sorted(set(rows[column].unique().to_pylist()) - {day})
+        if others:
+            raise BadInputError(f"rows of {others} cannot go into the {table} partition {day}")
+        try:
+            write_deltalake(
+                self._path(table),
+                rows.cast(curated_schema(table)),
+                mode="overwrite",
+                predicate=f"{column} = '{day}'" if self.has(table) else None,
+                partition_by=[column],
+            )
+        except CommitFailedError as error:
+            raise RetryLaterError(f"{table} {day} was rewritten by another process; run again") from error
+
+    def has(self, table: str) -> bool:
+        """Whether anything was ever written to ``table``."""
+        return DeltaTable.is_deltatable(self._path(table))
+
+    def snapshot(self, table: str) -> int:
+        """Version of ``table`` now; pass it to ``scan`` to read the same rows later."""
+        return self._open(table, None).version()
+
+    def day_counts(self, table: str) -> dict[str, int]:
+        """Rows per day, from the table's log: no data file is opened."""
+        if not self.has(table):
+            return {}
+        actions = pa.table(self._open(table, None).get_add_actions(flatten=True))
+        counts: dict[str, int] = {}
+        days = actions[f"partition.{PARTITION[table]}"].to_pylist()
+        for day, rows in zip(days, actions["num_records"].to_pylist(), strict=True):
+            counts[str(day)] = counts.get(str(day), 0) + rows
+        return dict(sorted(counts.items()))
+
+    def scan(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: str,
+        days: Iterable[str] | None = None,
+        *,
+        version: int | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """A lazy relation over ``days`` (all days if ``None``), in no particular order.
+
+        Raises:
+            BadInputError: nothing was ever written to ``table``.
+        """
+        wanted = None if days is None else sorted(days)
+        filters = None if wanted is None else [(PARTITION[table], "in", wanted)]
+        files = self._open(table, version).file_uris(filters) if filters is None or wanted else []
+        if not files:
+            return connection.from_arrow(curated_schema(table).empty_table())
+        types = f"hive_types = {{{PARTITION[table]}: VARCHAR}}"
+        query = f"SELECT * FROM read_parquet($files, hive_partitioning = true, {types})"
+        return connection.sql(query, params={"files": files})
+
+    def read_days(
+        self, table: str, days: Iterable[str] | None = None, *, version: int | None = None
+    ) -> pa.Table:
+        """The rows of ``days`` in the order of the table."""
+        connection = connect()
+        rows = self.scan(connection, table, days, version=version).order(", ".join(ORDER[table]))
+        return _select(rows, curated_schema(table).names).to_arrow_table().cast(curated_schema(table))
+
+    def latest_day(self, table: str, until: str) -> str:
+        """The newest day of ``table`` that is not after ``until``.
+
+        Raises:
+            BadInputError: there is none.
+        """
+        days = [day for day in self.day_counts(table) if day <= until]
+        if not days:
+            raise BadInputError(f"{table} holds no day up to {until}; ingest one first")
+        return days[-1]
+
+    def checksum(self, table: str, day: str) -> str:
+        """MD5 over the sorted rows of one day, all columns; equal content gives equal sums anywhere."""
+        connection = connect()
+        return rows_checksum(self.scan(connection, table, [day]), table)
+
+    def _open(self, table: str, version: int | None) -> DeltaTable:
+        try:
+            return DeltaTable(self._path(table), version=version)
+        except TableNotFoundError as error:
+            raise BadInputError(f"no {table} in the lake yet; run `facet ingest` first") from error
+
+    def _path(self, table: str) -> str:
+        return str(self._root / table)
+
+
+def rows_checksum(rows: duckdb.DuckDBPyRelation, table: str) -> str:
+    """MD5 over sorted ``rows`` of ``table``, all columns; of the empty string if there are none."""
+    names = curated_schema(table).names
+    text = f"md5(CAST(struct_pack({', '.join(names)}) AS VARCHAR))"
+    found = rows.aggregate(
+        f"md5(coalesce(string_agg({text}, '' ORDER BY {', '.join(ORDER[table])}), ''))"
+    ).fetchall()
+    return str(found[0][0])
+
+
+def _select(rows: duckdb.DuckDBPyRelation, names: Sequence[str]) -> duckdb.DuckDBPyRelation:
+    return rows.project(", ".join(names))

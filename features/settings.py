@@ -1,0 +1,66 @@
+"""Where things lie: the environment variables that every part reads, and the folders below FACET_HOME."""
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read once, at start, with ``Settings()``; tests pass their own ``Settings(home=tmp_path)``."""
+
+    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path("var"), description="folder that holds everything Facet writes")
+    database_url: str | None = Field(default=None, description="SQL database of the release registry")
+
+    @cached_property
+    def root(self) -> Path:
+        """FACET_HOME, absolute: Airflow, Feast and pytest start in different folders."""
+        return self.home.absolute()
+
+    @property
+    def landing(self) -> Path:
+        """Incoming files: ``landing/<table>/<UTC day>/<any name>.{jsonl,csv,parquet}[.gz]``."""
+        return self.root / "landing"
+
+    @property
+    def staging(self) -> Path:
+        """Partitions that are not validated yet; nobody but ingest reads them."""
+        return self.root / "staging"
+
+    @property
+    def lake(self) -> Path:
+        """Curated Delta tables."""
+        return self.root / "lake"
+
+    @property
+    def quarantine(self) -> Path:
+        """Rows that ingest refused, with file, line, rule and raw text."""
+        return self.root / "quarantine"
+
+    @property
+    def reports(self) -> Path:
+        """What each run of ingest, validation and materialize counted, as JSON; Data Docs as HTML."""
+        return self.root / "reports"
+
+    @property
+    def feast(self) -> Path:
+        """Feast's registry, offline Parquet exports and SQLite online store."""
+        return self.root / "feast"
+
+    @property
+    def bundles(self) -> Path:
+        """Trained models: ``bundles/<model>/<version>``."""
+        return self.root / "bundles"
+
+    @property
+    def truth(self) -> Path:
+        """Planted interests of simulated logs; never read by training or serving."""
+        return self.root / "truth"
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the release registry."""
+        return self.database_url or f"sqlite:///{self.root / 'facet.db'}"
