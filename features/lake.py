@@ -5,6 +5,7 @@ folder: that would also find the files of older versions.
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -46,9 +47,9 @@ def curated_schema(table: str) -> pa.Schema:
     )
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that speaks UTC and keeps the order of what it reads."""
-    connection = duckdb.connect()
+def connect(database: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB that speaks UTC; in memory unless a file is named."""
+    connection = duckdb.connect(str(database or ":memory:"))
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
@@ -89,6 +90,25 @@ class Lake:
         """Version of ``table`` now; pass it to ``scan`` to read the same rows later."""
         return self._open(table, None).version()
 
+    def partition_files(self, table: str, day: str) -> list[str]:
+        """The data files of one day now, sorted; they differ if and only if the day was rewritten."""
+        if not self.has(table):
+            return []
+        return sorted(self._open(table, None).file_uris([(PARTITION[table], "=", day)]))
+
+    def days_landed_on(self, table: str, landing_days: Sequence[str]) -> set[str]:
+        """Partitions that may hold rows of these landing days, by the file statistics alone."""
+        if not self.has(table) or not landing_days:
+            return set()
+        actions = pa.table(self._open(table, None).get_add_actions(flatten=True))
+        days = actions[f"partition.{PARTITION[table]}"].to_pylist()
+        lowest, highest = (actions[f"{end}.{LANDING_DAY}"].to_pylist() for end in ("min", "max"))
+        return {
+            str(day)
+            for day, low, high in zip(days, lowest, highest, strict=True)
+            if any(low <= landing_day <= high for landing_day in landing_days)
+        }
+
     def day_counts(self, table: str) -> dict[str, int]:
         """Rows per day, from the table's log: no data file is opened."""
         if not self.has(table):
@@ -111,16 +131,21 @@ class Lake:
         """A lazy relation over ``days`` (all days if ``None``), in no particular order.
 
         Raises:
-            BadInputError: nothing was ever written to ``table``.
+            BadInputError: all days are asked for and nothing was ever written to ``table``.
         """
         wanted = None if days is None else sorted(days)
-        filters = None if wanted is None else [(PARTITION[table], "in", wanted)]
-        files = self._open(table, version).file_uris(filters) if filters is None or wanted else []
+        if wanted is None:
+            files = self._open(table, version).file_uris()
+        elif wanted and self.has(table):
+            files = self._open(table, version).file_uris([(PARTITION[table], "in", wanted)])
+        else:
+            files = []
         if not files:
             return connection.from_arrow(curated_schema(table).empty_table())
         types = f"hive_types = {{{PARTITION[table]}: VARCHAR}}"
-        query = f"SELECT * FROM read_parquet($files, hive_partitioning = true, {types})"
-        return connection.sql(query, params={"files": files})
+        name = f"{table}_files"  # two relations can only be joined if their parameters differ
+        query = f"SELECT * FROM read_parquet(${name}, hive_partitioning = true, {types})"
+        return connection.sql(query, params={name: files})
 
     def read_days(
         self, table: str, days: Iterable[str] | None = None, *, version: int | None = None

@@ -117,4 +117,4 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
 """What a landing file of each table holds; the lake adds ``landing_day`` and the partition column."""
 
 KEYS: Final[dict[str, str]] = {WATCHES: EVENT_ID, VIDEOS: VIDEO_ID, USERS: USER_ID}
-"""The column that makes a row unique: over all days for watches, within its snapshot for the others."""
+"""The column that makes a row unique within its partition: an event day, or a snapshot."""

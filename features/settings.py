@@ -6,14 +6,21 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from features.config import ValidationConfig
+
 
 class Settings(BaseSettings):
     """Read once, at start, with ``Settings()``; tests pass their own ``Settings(home=tmp_path)``."""
 
-    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="FACET_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
 
     home: Path = Field(default=Path("var"), description="folder that holds everything Facet writes")
     database_url: str | None = Field(default=None, description="SQL database of the release registry")
+    validation: ValidationConfig = Field(
+        default=ValidationConfig(), description="limits of the data checks, one variable per field"
+    )
 
     @cached_property
     def root(self) -> Path:

@@ -1,0 +1,125 @@
+"""From text to types: the rules that a landing row must meet, in SQL, so that each bad row gets its reason.
+
+The first rule that a row breaks goes into the quarantine with it. Rules that need other rows (unknown
+videos, row counts, freshness) are not here: ``features/validation.py`` checks them per partition.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+
+from features.landing import PROBLEM
+from features.schema import (
+    CHANNEL,
+    DEVICE,
+    DURATION_SECONDS,
+    EVENT_TIME,
+    INTEREST,
+    REQUEST_ID,
+    SCENE,
+    SCHEMAS,
+    UPLOADER_ID,
+    USER_ID,
+    USERS,
+    VIDEO_ID,
+    VIDEOS,
+    WATCH_SECONDS,
+    WATCHES,
+)
+
+EARLIEST: Final = "2000-01-01"
+"""No short video was watched before; older times come from a broken clock or a wrong unit."""
+MAX_WATCH_SECONDS: Final = 86_400
+MAX_TEXT: Final = 256
+"""Longer device, scene or request ids are somebody's broken encoder."""
+
+_INTEGER: Final = r"^-?[0-9]+(\.0+)?$"  # pandas writes integers beside nulls as 12.0
+_OFFSET: Final = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_TRUE: Final = "('true', '1', '1.0', 't')"
+_FALSE: Final = "('false', '0', '0.0', 'f')"
+
+_NON_NEGATIVE: Final[dict[str, tuple[str, ...]]] = {
+    WATCHES: (USER_ID, VIDEO_ID, WATCH_SECONDS, INTEREST),
+    VIDEOS: (VIDEO_ID, UPLOADER_ID, DURATION_SECONDS),
+    USERS: (USER_ID,),
+}
+_SHORT_TEXT: Final[dict[str, tuple[str, ...]]] = {WATCHES: (SCENE, DEVICE, REQUEST_ID, CHANNEL)}
+
+
+def typed_sql(table: str) -> str:
+    """Select list that turns the text columns of ``table`` into their types; null where that fails."""
+    return ", ".join(f"{_typed(field)} AS {field.name}" for field in SCHEMAS[table])
+
+
+def rule_sql(table: str, landed_before: datetime) -> str:
+    """SQL text, null for a good row: the first rule that the row breaks. Reads the text columns.
+
+    Args:
+        landed_before: end of the landing day; a watch cannot have happened after its file arrived.
+    """
+    checks = [(f"{PROBLEM} IS NOT NULL", PROBLEM)]
+    for field in SCHEMAS[table]:
+        if not field.nullable:
+            checks.append((f"{field.name} IS NULL OR {field.name} = ''", f"'{field.name} is missing'"))
+        bad = f"{field.name} IS NOT NULL AND ({_typed(field)}) IS NULL"
+        checks.append((bad, f"'{field.name} is not {_type_name(field.type)}'"))
+    checks += [(f"{_number(name)} < 0", f"'{name} is negative'") for name in _NON_NEGATIVE[table]]
+    checks += [
+        (f"length({name}) > {MAX_TEXT}", f"'{name} is longer than {MAX_TEXT} characters'")
+        for name in _SHORT_TEXT.get(table, ())
+    ]
+    if table == WATCHES:
+        late = f"'{EVENT_TIME} lies after its landing day: clock ahead'"
+        checks += [
+            (f"{_number(WATCH_SECONDS)} > {MAX_WATCH_SECONDS}", f"'{WATCH_SECONDS} is longer than a day'"),
+            (
+                f"{_time(EVENT_TIME)} < TIMESTAMPTZ '{EARLIEST} 00:00:00+00'",
+                f"'{EVENT_TIME} is before {EARLIEST}'",
+            ),
+            (f"{_time(EVENT_TIME)} >= TIMESTAMPTZ '{landed_before.isoformat()}'", late),
+        ]
+    return "CASE " + " ".join(f"WHEN {bad} THEN {rule}" for bad, rule in checks) + " END"
+
+
+def _typed(field: pa.Field) -> str:
+    if pa.types.is_string(field.type):
+        return field.name
+    if pa.types.is_integer(field.type):
+        target = "INTEGER" if field.type == pa.int32() else "BIGINT"
+        whole = f"TRY_CAST(regexp_replace({field.name}, '\\.0+$', '') AS {target})"
+        return f"CASE WHEN regexp_matches({field.name}, '{_INTEGER}') THEN {whole} END"
+    if pa.types.is_floating(field.type):
+        return _number(field.name)
+    if pa.types.is_boolean(field.type):
+        text = f"lower({field.name})"
+        return f"CASE WHEN {text} IN {_TRUE} THEN true WHEN {text} IN {_FALSE} THEN false END"
+    if pa.types.is_timestamp(field.type):
+        return _time(field.name)
+    element = "BIGINT" if pa.types.is_integer(field.type.value_type) else "VARCHAR"
+    items = f"TRY(from_json({field.name}, '[\"{element}\"]'))"
+    has_null = f"list_contains(list_transform({items}, lambda item: item IS NULL), true)"
+    return f"CASE WHEN NOT {has_null} THEN {items} END"
+
+
+def _number(name: str) -> str:
+    number = f"TRY_CAST({name} AS DOUBLE)"
+    return f"CASE WHEN isfinite({number}) THEN {number} END"
+
+
+def _time(name: str) -> str:
+    return f"CASE WHEN regexp_matches({name}, '{_OFFSET}') THEN TRY_CAST({name} AS TIMESTAMPTZ) END"
+
+
+def _type_name(kind: pa.DataType) -> str:
+    if pa.types.is_string(kind):
+        return "text"
+    if pa.types.is_integer(kind):
+        return f"an integer of {kind.bit_width} bits"
+    if pa.types.is_floating(kind):
+        return "a finite number"
+    if pa.types.is_boolean(kind):
+        return "true or false"
+    if pa.types.is_timestamp(kind):
+        return "a time with UTC offset"
+    return f"a list of {'integers' if pa.types.is_integer(kind.value_type) else 'texts'}"
