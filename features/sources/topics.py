@@ -15,11 +15,11 @@ CATALOGUE: Final[dict[str, dict[str, str]]] = {
         "vegan": "tofu, oat milk, lentils, raw food, vegan cheese, tempeh, smoothies, plant protein",
     },
     "sport": {
-        "football": "free kicks, goalkeepers, transfers, derby, dribbling, champions league, tactics, own goals",
-        "basketball": "dunks, three pointers, crossover, playoffs, rookies, streetball, buzzer beater, assists",
+        "football": "free kicks, keepers, transfers, derby, dribbling, champions league, tactics, fouls",
+        "basketball": "dunks, threes, crossover, playoffs, rookies, streetball, buzzer beater, assists",
         "running": "marathon, trail run, intervals, running shoes, parkrun, pacing, couch to 5k, ultra",
         "yoga": "morning flow, headstand, breathing, stretching, yin, hot yoga, balance, desk yoga",
-        "climbing": "bouldering, big wall, ice climbing, knots, fingerboard, speed climbing, via ferrata, crags",
+        "climbing": "bouldering, big wall, ice walls, knots, fingerboard, speed climbing, via ferrata, crags",
     },
     "music": {
         "guitar": "riffs, fingerstyle, pedals, barre chords, solos, acoustic, luthier, ukulele",
@@ -45,12 +45,12 @@ CATALOGUE: Final[dict[str, dict[str, str]]] = {
     "making": {
         "woodworking": "dovetails, carving, lathe, workbench, hand planes, finishing, epoxy table, joinery",
         "electronics": "soldering, drones, arduino, oscilloscope, led strips, repair, radios, robots",
-        "painting": "watercolour, portraits, oil, landscapes, gouache, murals, miniatures paint, sketching",
+        "painting": "watercolour, portraits, oil, landscapes, gouache, murals, figurines, sketching",
         "knitting": "socks, cables, cardigan, yarn haul, crochet, colourwork, blankets, spinning",
         "pottery": "wheel, glazing, kiln, handbuilding, raku, mugs, trimming, porcelain",
     },
     "life": {
-        "travel": "hidden beaches, train rides, packing, hostels, city walks, islands, road trip, border",
+        "travel": "hidden beaches, train rides, packing, hostels, city walks, islands, road trip, borders",
         "camping": "tents, campfire, van life, hammock, winter camp, bushcraft, stove, wild swim",
         "fashion": "thrift, street style, sneakers, capsule, sewing, runway, denim, accessories",
         "make-up": "eyeliner, skin care, brows, lipstick, costume make-up, brushes, glow, nails",
@@ -58,8 +58,8 @@ CATALOGUE: Final[dict[str, dict[str, str]]] = {
     },
     "mind": {
         "astronomy": "telescope, eclipse, mars, nebula, rocket launch, meteor, black holes, saturn",
-        "history": "castles tour, romans, archaeology, old maps, vikings, letters, trains then, inventions",
-        "mathematics": "proofs, primes, geometry, paradoxes, mental arithmetic, fractals, probability, knots theory",
+        "history": "palaces, romans, archaeology, old maps, vikings, letters, steam age, inventions",
+        "mathematics": "proofs, primes, geometry, paradoxes, sums, fractals, probability, knot theory",
         "languages": "accents, idioms, sign language, polyglots, grammar, calligraphy, slang, pronunciation",
         "comedy": "stand-up, sketches, pranks, impressions, office humour, dad jokes, bloopers, parody",
     },
