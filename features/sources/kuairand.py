@@ -4,8 +4,8 @@ Every line of a log becomes a row of a landing file, whatever it holds. Columns 
 does not fit is passed on as it is; a line with a wrong number of fields goes, raw, into a file of its own.
 Ingest quarantines both. Rows in = rows out is checked per file. Repeated rows stay; ingest drops them.
 
-What the log means: times are epoch milliseconds; empty values, ``UNKNOWN`` and ``-124`` are unknown; ids start
-at 0; ``visible_status`` 0 is visible. Its ``date`` is a day of UTC+8, but not always that of
+What the log means: times are epoch milliseconds; empty values, ``UNKNOWN`` and ``-124`` are unknown; ids
+start at 0; ``visible_status`` 0 is visible. Its ``date`` is a day of UTC+8, but not always that of
 ``time_ms``: about 1% of a day's rows carry the next day's. Only ``time_ms`` decides; both are counted.
 """
 
