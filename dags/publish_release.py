@@ -1,0 +1,37 @@
+"""Publish the bundles that passed the gate as the release that serves.
+
+**What.** A new Milvus collection is built beside the old one, filled, verified and warmed; then the release
+pointer flips in one step. Serving follows within seconds. The last three releases stay for a rollback.
+
+**Why it is safe.** Killed anywhere, the old release serves and the next try finishes the new one.
+
+**When it is red.** The log names the step and what did not hold. Nothing has flipped: clear the run. If a
+release turns out bad after the flip, `facet rollback`. To publish certain bundles start it by hand with the
+param `bundles`.
+"""
+
+from airflow.sdk import Param, dag
+
+from dags.assets import BUNDLES
+from dags.tasks import bundles_of_run, step
+
+
+@dag(
+    schedule=[BUNDLES],
+    catchup=False,
+    max_active_runs=1,
+    params={"bundles": Param([], type="array", description="paths of bundles, not the newest that passed")},
+    doc_md=__doc__,
+    tags=["facet"],
+)
+def publish_release() -> None:
+    @step()
+    def publish() -> str:
+        from serving.publish import publish_release as publish_bundles
+
+        return publish_bundles(bundles_of_run(BUNDLES))
+
+    publish()
+
+
+publish_release()

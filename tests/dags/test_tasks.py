@@ -1,0 +1,148 @@
+"""Days of a run, errors that Airflow does not retry, and when training is skipped."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.execution_time.context import set_current_context
+
+from dags.assets import BUNDLES, FEATURES, WATCHES
+from dags.tasks import announce, bundles_of_run, days_in, days_of_run, newest_or_skip, step
+from features.errors import BadInputError, InvalidDataError, StaleStageError
+
+
+@dataclass
+class IngestRuns:
+    """Stands where Airflow gives a task its own instance: it counts the ingest runs that are not done."""
+
+    waiting: int = 0
+    asked: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def get_dr_count(self, dag_id: str, states: list[str]) -> int:
+        self.asked.append((dag_id, states))
+        return self.waiting
+
+
+@contextmanager
+def a_run(
+    params: Mapping[str, Any] | None = None,
+    events: Mapping[Any, list[dict[str, Any]]] | None = None,
+    interval_start: datetime | None = None,
+    waiting: int = 0,
+) -> Iterator[dict[str, Any]]:
+    found = {
+        asset: [SimpleNamespace(extra=extra) for extra in extras] for asset, extras in (events or {}).items()
+    }
+    outlets = {asset: SimpleNamespace(extra={}) for asset in (WATCHES, FEATURES, BUNDLES)}
+    context: Any = {
+        "params": {"day": None, "days": None, "bundles": [], **(params or {})},
+        "triggering_asset_events": found,
+        "data_interval_start": interval_start,
+        "outlet_events": outlets,
+        "ti": IngestRuns(waiting),
+    }
+    with set_current_context(context):
+        yield context
+
+
+def test_the_first_dag_takes_its_day_from_the_data_interval() -> None:
+    with a_run(interval_start=datetime(2026, 3, 1, tzinfo=UTC)):
+        assert days_of_run() == ["2026-03-01"]
+
+
+def test_an_operators_range_beats_the_data_interval() -> None:
+    with a_run(params={"days": "2026-02-27..2026-03-01"}, interval_start=datetime(2026, 5, 5, tzinfo=UTC)):
+        assert days_of_run() == ["2026-02-27", "2026-02-28", "2026-03-01"]
+
+
+def test_a_run_that_knows_no_day_says_how_to_name_one() -> None:
+    with a_run(), pytest.raises(BadInputError, match="days param"):
+        days_of_run()
+
+
+def test_days_come_from_all_events_sorted_and_once() -> None:
+    extras = [
+        {"day": "2026-03-03", "days": ["2026-03-02", "2026-03-03"]},
+        {"day": "2026-03-01", "days": ["2026-03-01"]},
+        {"day": "2026-03-03"},
+    ]
+    with a_run(events={WATCHES: extras}):
+        assert days_of_run(WATCHES) == ["2026-03-01", "2026-03-02", "2026-03-03"]
+
+
+def test_an_operators_day_beats_the_events() -> None:
+    with a_run(params={"day": "2026-01-01"}, events={WATCHES: [{"day": "2026-03-03"}]}):
+        assert days_of_run(WATCHES) == ["2026-01-01"]
+
+
+@pytest.mark.parametrize("extras", [[], [{}], [{"days": []}]])
+def test_events_without_a_day_are_refused(extras: list[dict[str, Any]]) -> None:
+    with pytest.raises(BadInputError, match="day param"):
+        days_in(extras)
+
+
+def test_the_newest_materialized_day_is_trained_on() -> None:
+    with a_run():
+        assert newest_or_skip("2026-03-03", newest="2026-03-03") == "2026-03-03"
+
+
+def test_an_older_day_is_skipped_with_the_newer_one_named() -> None:
+    with a_run(), pytest.raises(AirflowSkipException, match="2026-03-04"):
+        newest_or_skip("2026-03-03", newest="2026-03-04")
+
+
+def test_a_day_is_skipped_while_ingest_brings_newer_ones() -> None:
+    with a_run(waiting=2) as context, pytest.raises(AirflowSkipException, match="2 ingest runs"):
+        newest_or_skip("2026-03-03", newest="2026-03-03")
+    assert context["ti"].asked == [("ingest_watch_logs", ["queued", "running"])]
+
+
+def test_an_operator_gets_the_day_that_was_asked_for() -> None:
+    with a_run(params={"day": "2026-03-01"}, waiting=2):
+        assert newest_or_skip("2026-03-01", newest="2026-03-04") == "2026-03-01"
+
+
+def test_the_bundles_of_the_newest_day_are_published() -> None:
+    extras = [
+        {"day": "2026-03-02", "bundles": ["a/2"]},
+        {"day": "2026-03-03", "bundles": ["a/3", "b/3"]},
+        {"day": "2026-03-01", "bundles": ["a/1"]},
+    ]
+    with a_run(events={BUNDLES: extras}):
+        assert bundles_of_run(BUNDLES) == ["a/3", "b/3"]
+    with a_run(params={"bundles": ["c/1"]}, events={BUNDLES: extras}):
+        assert bundles_of_run(BUNDLES) == ["c/1"]
+
+
+def test_an_announcement_travels_with_the_event_of_its_asset() -> None:
+    with a_run() as context:
+        assert announce(WATCHES, day="2026-03-02", days=["2026-03-01", "2026-03-02"]) == "2026-03-02"
+    assert context["outlet_events"][WATCHES].extra == {
+        "day": "2026-03-02",
+        "days": ["2026-03-01", "2026-03-02"],
+    }
+    assert context["outlet_events"][FEATURES].extra == {}
+
+
+@pytest.mark.parametrize("error", [InvalidDataError("row count is 0"), BadInputError("no such day")])
+def test_what_time_does_not_heal_is_not_retried(error: Exception) -> None:
+    @step()
+    def body() -> None:
+        raise error
+
+    with pytest.raises(AirflowFailException, match=str(error)):
+        body.function()
+
+
+def test_everything_else_reaches_airflow_as_it_is_and_is_retried() -> None:
+    @step()
+    def body() -> None:
+        raise StaleStageError("stage again")
+
+    with pytest.raises(StaleStageError):
+        body.function()
