@@ -23,6 +23,7 @@ from features.schema import (
     EVENT_ID,
     EVENT_TIME,
     EVENT_TIMES,
+    LANDING_DAY,
     PAD_ROW,
     USER_ID,
     VIDEO_ID,
@@ -64,7 +65,7 @@ class HistoryBatch:
 def watches_with_actions(
     watches: duckdb.DuckDBPyRelation, videos: duckdb.DuckDBPyRelation, rule: PositiveRule
 ) -> duckdb.DuckDBPyRelation:
-    """``user_id, video_id, event_time, event_id, actions``: every watch with its ``Action`` bits.
+    """``user_id, video_id, event_time, event_id, landing_day, actions``: watches with their ``Action`` bits.
 
     Args:
         watches: curated watches.
@@ -72,7 +73,7 @@ def watches_with_actions(
     """
     durations = videos.project(f"{VIDEO_ID}, {DURATION_SECONDS}").set_alias("d")
     joined = watches.set_alias("w").join(durations, f"w.{VIDEO_ID} = d.{VIDEO_ID}", how="left")
-    keys = f"w.{USER_ID}, w.{VIDEO_ID}, {EVENT_TIME}, {EVENT_ID}"
+    keys = f"w.{USER_ID}, w.{VIDEO_ID}, {EVENT_TIME}, {EVENT_ID}, {LANDING_DAY}"
     return joined.project(f"{keys}, CAST({rule.action_sql()} AS INTEGER) AS {ACTIONS}")
 
 
@@ -84,18 +85,19 @@ def user_histories(
     Args:
         watches: the result of ``watches_with_actions``.
     """
-    order = f"{EVENT_TIME}, {EVENT_ID}"
-    newest = f"{EVENT_TIME} DESC, {EVENT_ID} DESC"
+    watch = f"{{'{VIDEO_ID}': {VIDEO_ID}, '{EVENT_TIME}': {EVENT_TIME}, '{ACTIONS}': {ACTIONS}}}"
     return watches.query(
         "watches",
         f"""
         SELECT {USER_ID},
-               list({VIDEO_ID} ORDER BY {order}) AS {VIDEO_IDS},
-               list(epoch_us({EVENT_TIME}) ORDER BY {order}) AS {EVENT_TIMES},
-               list({ACTIONS} ORDER BY {order}) AS {ACTIONS}
-        FROM (SELECT * FROM watches WHERE {EVENT_TIME} < TIMESTAMPTZ '{until.isoformat()}'
-              QUALIFY row_number() OVER (PARTITION BY {USER_ID} ORDER BY {newest}) <= {length})
-        GROUP BY {USER_ID} ORDER BY {USER_ID}
+               list_transform(newest, lambda watch: watch.{VIDEO_ID}) AS {VIDEO_IDS},
+               list_transform(newest, lambda watch: epoch_us(watch.{EVENT_TIME})) AS {EVENT_TIMES},
+               list_transform(newest, lambda watch: watch.{ACTIONS}) AS {ACTIONS}
+        FROM (SELECT {USER_ID},
+                     list_reverse(max_by({watch}, ({EVENT_TIME}, {EVENT_ID}), {length})) AS newest
+              FROM watches WHERE {EVENT_TIME} < TIMESTAMPTZ '{until.isoformat()}'
+              GROUP BY {USER_ID})
+        ORDER BY {USER_ID}
         """,
     )
 

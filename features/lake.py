@@ -94,7 +94,7 @@ class Lake:
         """The data files of one day now, sorted; they differ if and only if the day was rewritten."""
         if not self.has(table):
             return []
-        return sorted(self._open(table, None).file_uris([(PARTITION[table], "=", day)]))
+        return sorted(self._open(table, None).file_uris(file_pruning_predicate=_any_of(table, [day])))
 
     def days_landed_on(self, table: str, landing_days: Sequence[str]) -> set[str]:
         """Partitions that may hold rows of these landing days, by the file statistics alone."""
@@ -137,7 +137,7 @@ class Lake:
         if wanted is None:
             files = self._open(table, version).file_uris()
         elif wanted and self.has(table):
-            files = self._open(table, version).file_uris([(PARTITION[table], "in", wanted)])
+            files = self._open(table, version).file_uris(file_pruning_predicate=_any_of(table, wanted))
         else:
             files = []
         if not files:
@@ -189,6 +189,11 @@ def rows_checksum(rows: duckdb.DuckDBPyRelation, table: str) -> str:
         f"md5(coalesce(string_agg({text}, '' ORDER BY {', '.join(ORDER[table])}), ''))"
     ).fetchall()
     return str(found[0][0])
+
+
+def _any_of(table: str, days: Sequence[str]) -> str:
+    quoted = ", ".join(f"'{day}'" for day in days)
+    return f"{PARTITION[table]} IN ({quoted})"
 
 
 def _select(rows: duckdb.DuckDBPyRelation, names: Sequence[str]) -> duckdb.DuckDBPyRelation:

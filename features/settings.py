@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.config import ValidationConfig
+from features.positives import PositiveRule
 
 
 class Settings(BaseSettings):
@@ -18,6 +19,12 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path("var"), description="folder that holds everything Facet writes")
     database_url: str | None = Field(default=None, description="SQL database of the release registry")
+    redis: str | None = Field(
+        default=None, description="online feature store as host:port; SQLite below FACET_HOME if unset"
+    )
+    rule: PositiveRule = Field(
+        default=PositiveRule(), description="what is a positive where logs do not say, one variable per field"
+    )
     validation: ValidationConfig = Field(
         default=ValidationConfig(), description="limits of the data checks, one variable per field"
     )

@@ -1,0 +1,91 @@
+"""Feast's objects: what exists, for which entity, and for how long a value is valid.
+
+Declarative on purpose: ``features/snapshots.py`` computes the values. Sources are the Parquet exports of
+one FACET_HOME, so the views are built for its settings.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.data_format import ParquetFormat
+from feast.types import Array, Bytes, Float64, Int32, Int64, String
+
+from features.aggregates import count_columns, rate_columns
+from features.schema import (
+    ACTIONS,
+    EVENT_TIMES,
+    PROFILE,
+    SEGMENT,
+    TAG_ID,
+    UPLOADER_ID,
+    USER_ID,
+    VIDEO_ID,
+    VIDEO_IDS,
+)
+from features.settings import Settings
+from features.snapshots import (
+    AS_OF,
+    SEEN_PACKED,
+    STATS_VIEWS,
+    USER_HISTORY,
+    USER_PROFILE,
+    USER_SEEN,
+    snapshot_path,
+)
+
+PROJECT: Final = "facet"
+RECALL_SERVICE: Final = "recall_v1"
+STATS_TTL: Final = timedelta(days=3)
+"""Two missed days may pass before statistics count as unknown."""
+FOREVER: Final = timedelta(0)
+
+ENTITIES: Final = {
+    key: Entity(name=name, join_keys=[key], value_type=ValueType.INT64)
+    for name, key in (("user", USER_ID), ("video", VIDEO_ID), ("uploader", UPLOADER_ID), ("tag", TAG_ID))
+}
+SCHEMA_OF: Final = {
+    USER_HISTORY: [
+        Field(name=VIDEO_IDS, dtype=Array(Int64), description="last 100 watches, newest last"),
+        Field(name=EVENT_TIMES, dtype=Array(Int64), description="of these watches, microseconds since 1970"),
+        Field(name=ACTIONS, dtype=Array(Int32), description="of these watches, Action bits"),
+    ],
+    USER_SEEN: [Field(name=SEEN_PACKED, dtype=Bytes, description="int64 ids that may not be shown again")],
+    USER_PROFILE: [
+        Field(name=SEGMENT, dtype=String, description="coarse group of the user"),
+        Field(name=PROFILE, dtype=Array(String), description="static attributes, name=value"),
+    ],
+}
+STATS_SCHEMA: Final = [
+    *(Field(name=name, dtype=Int64, description="count over the window") for name in count_columns()),
+    *(
+        Field(name=name, dtype=Float64, description="rate or trend, see aggregates")
+        for name in rate_columns()
+    ),
+]
+
+
+def feature_views(settings: Settings) -> list[FeatureView]:
+    """All views over the exports of one home."""
+    users = [_view(settings, name, USER_ID, SCHEMA_OF[name], FOREVER) for name in SCHEMA_OF]
+    stats = [_view(settings, name, key, STATS_SCHEMA, STATS_TTL) for name, key in STATS_VIEWS.items()]
+    return users + stats
+
+
+def recall_service(views: list[FeatureView]) -> FeatureService:
+    """What serving and training ask for: everything about a user that recall reads."""
+    wanted = (USER_HISTORY, USER_SEEN, USER_PROFILE)
+    return FeatureService(name=RECALL_SERVICE, features=[view for view in views if view.name in wanted])
+
+
+def _view(settings: Settings, name: str, key: str, schema: list[Field], ttl: timedelta) -> FeatureView:
+    source = FileSource(
+        name=f"{name}_source",
+        path=str(snapshot_path(settings, name, "*")),
+        file_format=ParquetFormat(),
+        timestamp_field=AS_OF,
+    )
+    key_field = Field(name=key, dtype=Int64)
+    return FeatureView(
+        name=name, entities=[ENTITIES[key]], ttl=ttl, schema=[key_field, *schema], source=source, online=True
+    )

@@ -1,0 +1,95 @@
+"""Curated watches to features: write the missing snapshots, then bring the online store up to date."""
+
+import random
+import shutil
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow.parquet as pq
+import structlog
+
+from features.days import end_of
+from features.errors import StoreUnavailableError
+from features.lake import Lake
+from features.schema import USER_ID, VIDEO_IDS, WATCHES
+from features.settings import Settings
+from features.snapshots import (
+    SEEN_PACKED,
+    USER_HISTORY,
+    build_snapshots,
+    snapshot_days,
+    snapshot_path,
+)
+from features.stage import write_atomically
+from features.user_features import unpack_ids
+
+if TYPE_CHECKING:
+    from features.store import FeatureStore
+
+log = structlog.get_logger(__name__)
+
+PARITY_SAMPLE: Final = 100
+"""Users whose online row is compared with the offline join after every materialize."""
+
+
+def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str:
+    """Make features of ``days`` and of every earlier day that has none yet; returns the newest day.
+
+    The online store moves to the end of that day, never back. Safe to kill and run again.
+
+    Raises:
+        BadInputError: a day is not in the lake.
+        StoreUnavailableError: what the online store returns differs from the offline join.
+    """
+    from features.store import FeatureStore
+
+    settings = settings or Settings()
+    newest = max(days)
+    _drop_snapshots_of_another_rule(settings)
+    curated = {day for day in Lake(settings).day_counts(WATCHES) if day <= newest}
+    wanted = sorted((curated - set(snapshot_days(settings))) | set(days))
+    for day, rows in build_snapshots(wanted, settings):
+        log.info("snapshot written", day=day, **rows)
+    store = FeatureStore(settings)
+    store.apply()
+    done = store.online_until() or end_of(newest)
+    until = max(end_of(newest), done)
+    store.materialize(min(end_of(wanted[0]), done + timedelta(microseconds=1)), until)
+    checked = _check_parity(store, settings, newest) if until == end_of(newest) else 0
+    log.info("features materialized", newest=newest, snapshots=len(wanted), parity_checked=checked)
+    return newest
+
+
+def newest_day(*, settings: Settings | None = None) -> str | None:
+    """The newest day with a complete snapshot, or ``None``."""
+    return max(snapshot_days(settings or Settings()), default=None)
+
+
+def _drop_snapshots_of_another_rule(settings: Settings) -> None:
+    """Action codes depend on the positive rule, so snapshots under an older rule are made again."""
+    note = settings.feast / "positive_rule.json"
+    rule = settings.rule.model_dump_json()
+    if note.exists() and note.read_text().strip() != rule:
+        log.warning("the positive rule changed; all snapshots are built again", rule=rule)
+        shutil.rmtree(settings.feast / "offline", ignore_errors=True)
+    write_atomically(note, rule)
+
+
+def _check_parity(store: "FeatureStore", settings: Settings, day: str) -> int:
+    """Compare online rows with the point-in-time join for some users of ``day``; returns how many."""
+    users = pq.read_table(snapshot_path(settings, USER_HISTORY, day), columns=[USER_ID])[USER_ID].to_pylist()
+    sample = random.Random(day).sample(users, min(PARITY_SAMPLE, len(users)))
+    if not sample:
+        return 0
+    offline = store.point_in_time(sample, [end_of(day)] * len(sample))
+    for user_id, video_ids, packed in zip(sample, offline[VIDEO_IDS], offline[SEEN_PACKED], strict=True):
+        online = store.lookup(user_id)
+        same = online is not None and list(online.history.video_ids) == list(video_ids)
+        if not same or not np.array_equal(online.seen, unpack_ids(packed)):
+            raise StoreUnavailableError(
+                f"user {user_id} has other features online than offline on {day}; "
+                f"run `facet materialize {day}` again"
+            )
+    return len(sample)

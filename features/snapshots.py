@@ -1,0 +1,133 @@
+"""One day's feature rows, as Parquet exports that Feast reads: ``feast/offline/<view>/<day>.parquet``.
+
+Rows of day D are true at the end of D and hold what had *landed* by then: ``landing_day <= D`` and
+``event_time < end of D``. So a snapshot that is built again, after late events arrived, is the same; what
+arrived late shows up in the snapshot of the day on which it arrived. Histories are written for users with
+a landed watch on D only; a point-in-time join finds the newest row.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from features.aggregates import create_daily_counts, entity_stats
+from features.days import end_of
+from features.errors import BadInputError
+from features.history import user_histories, user_seen, watches_with_actions
+from features.lake import Lake, connect
+from features.positives import PositiveRule
+from features.schema import (
+    LANDING_DAY,
+    PROFILE,
+    SEGMENT,
+    TAG_ID,
+    TIMESTAMP,
+    UPLOADER_ID,
+    USER_ID,
+    USERS,
+    VIDEO_ID,
+    VIDEO_IDS,
+    VIDEOS,
+    WATCHES,
+)
+from features.settings import Settings
+from features.stage import write_parquet
+
+USER_HISTORY: Final = "user_history"
+USER_SEEN: Final = "user_seen"
+USER_PROFILE: Final = "user_profile"
+STATS_VIEWS: Final[dict[str, str]] = {
+    "user_stats": USER_ID,
+    "video_stats": VIDEO_ID,
+    "uploader_stats": UPLOADER_ID,
+    "tag_stats": TAG_ID,
+}
+VIEWS: Final = (USER_HISTORY, USER_SEEN, USER_PROFILE, *STATS_VIEWS)
+AS_OF: Final = "event_timestamp"
+"""The moment that a feature row is true for: the end of its day."""
+SEEN_PACKED: Final = "seen_packed"
+"""Little-endian int64 ids, sorted: one value instead of 2,000 (Feast's cost is per value)."""
+
+
+def snapshot_path(settings: Settings, view: str, day: str) -> Path:
+    """Where the rows of one view and day lie."""
+    return settings.feast / "offline" / view / f"{day}.parquet"
+
+
+def snapshot_days(settings: Settings) -> list[str]:
+    """Days whose snapshot is complete, oldest first."""
+    complete = [
+        {path.stem for path in (settings.feast / "offline" / view).glob("*.parquet")} for view in VIEWS
+    ]
+    return sorted(set.intersection(*complete))
+
+
+def build_snapshots(days: Sequence[str], settings: Settings) -> Iterator[tuple[str, dict[str, int]]]:
+    """Write the feature rows of each day for every view; yields the day and its rows per view.
+
+    The watches are read once for all days.
+
+    Raises:
+        BadInputError: the watches of a day are not in the lake.
+    """
+    lake = Lake(settings)
+    curated = lake.day_counts(WATCHES)
+    for day in days:
+        if day not in curated:
+            raise BadInputError(f"the lake holds no watches of {day}; run `facet ingest {day}` first")
+    connection = connect()
+    _load_plays(connection, lake, max(days), settings.rule)
+    for day in sorted(days):
+        yield day, _build_snapshot(connection, lake, day, settings)
+
+
+def _load_plays(connection: duckdb.DuckDBPyConnection, lake: Lake, newest: str, rule: PositiveRule) -> None:
+    event_days = [day for day in lake.day_counts(WATCHES) if day <= newest]
+    videos = lake.scan(connection, VIDEOS, [lake.latest_day(VIDEOS, newest)])
+    connection.register("videos", videos.to_arrow_table())
+    watches = lake.scan(connection, WATCHES, event_days)
+    watches_with_actions(watches, connection.sql("FROM videos"), rule).create("all_plays")
+    for entity in STATS_VIEWS.values():
+        create_daily_counts(connection, entity)
+
+
+def _build_snapshot(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, day: str, settings: Settings
+) -> dict[str, int]:
+    _create_views(connection, lake, day)
+    changed = connection.sql("FROM changed_plays")
+    rows = {
+        USER_HISTORY: user_histories(changed, end_of(day)).to_arrow_table(),
+        USER_SEEN: _pack(user_seen(changed, end_of(day)).to_arrow_table()),
+        USER_PROFILE: connection.sql(f"SELECT {USER_ID}, {SEGMENT}, {PROFILE} FROM users").to_arrow_table(),
+    }
+    for view, entity in STATS_VIEWS.items():
+        rows[view] = entity_stats(connection, entity, day).to_arrow_table()
+    for view, table in rows.items():
+        write_parquet(_with_time(table, day), snapshot_path(settings, view, day))
+    return {view: table.num_rows for view, table in rows.items()}
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, day: str) -> None:
+    """``users`` as of ``day``, and ``changed_plays``: what had landed of users with a watch landed on it."""
+    newest = [other for other in lake.day_counts(USERS) if other <= day][-1:]
+    connection.register("users", lake.scan(connection, USERS, newest).to_arrow_table())
+    connection.execute(f"""
+        CREATE OR REPLACE VIEW changed_plays AS
+        FROM all_plays WHERE {LANDING_DAY} <= '{day}'
+        AND {USER_ID} IN (SELECT {USER_ID} FROM all_plays WHERE {LANDING_DAY} = '{day}')
+    """)
+
+
+def _pack(seen: pa.Table) -> pa.Table:
+    packed = [np.asarray(ids, dtype="<i8").tobytes() for ids in seen[VIDEO_IDS].to_numpy()]
+    return pa.table({USER_ID: seen[USER_ID], SEEN_PACKED: pa.array(packed, pa.binary())})
+
+
+def _with_time(table: pa.Table, day: str) -> pa.Table:
+    moment = pa.scalar(end_of(day), TIMESTAMP)
+    return table.append_column(AS_OF, pa.repeat(moment, table.num_rows))

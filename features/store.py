@@ -1,0 +1,122 @@
+"""The feature store: Feast over DuckDB (offline) and SQLite or Redis (online)."""
+
+import json
+import sqlite3
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import feast
+import redis
+import yaml
+from feast import RepoConfig
+from feast.errors import FeastError
+
+from features.definitions import ENTITIES, PROJECT, RECALL_SERVICE, feature_views, recall_service
+from features.errors import StoreUnavailableError
+from features.history import History
+from features.schema import ACTIONS, EVENT_TIMES, PROFILE, SEGMENT, USER_ID, VIDEO_IDS
+from features.settings import Settings
+from features.snapshots import AS_OF, SEEN_PACKED
+from features.stage import write_atomically
+from features.user_features import UserFeatures, unpack_ids
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ORDER: Final = "asked_order"
+ONLINE_STATE: Final = "online.json"
+"""Holds the moment that the online store is complete for; written after the rows."""
+
+
+class FeatureStore:
+    """Offline joins, online look-ups and the copy from one to the other, for one FACET_HOME."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.feast
+
+    def apply(self) -> None:
+        """Register entities, views and the service; ``feature_store.yaml`` is for Feast's own tools."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._folder / "feature_store.yaml", yaml.safe_dump(_config(self._settings)))
+        views = feature_views(self._settings)
+        self._feast.apply([*ENTITIES.values(), *views, recall_service(views)])
+
+    def materialize(self, since: datetime, until: datetime) -> None:
+        """Copy the newest row per entity with ``since <= time <= until`` into the online store."""
+        self._feast.materialize(since, until)
+        write_atomically(self._folder / ONLINE_STATE, json.dumps({"until": until.isoformat()}))
+
+    def online_until(self) -> datetime | None:
+        """The moment that the online store is complete for, or ``None`` before the first materialize."""
+        state = self._folder / ONLINE_STATE
+        return datetime.fromisoformat(json.loads(state.read_text())["until"]) if state.exists() else None
+
+    def point_in_time(self, user_ids: list[int], moments: list[datetime]) -> "pd.DataFrame":
+        """What the recall service held for each user at each moment, one row per pair and in their order.
+
+        Raises:
+            StoreUnavailableError: the join lost or multiplied rows.
+        """
+        import pandas as pd
+
+        asked = pd.DataFrame({USER_ID: user_ids, AS_OF: pd.to_datetime(pd.Series(moments), utc=True)})
+        asked[_ORDER] = range(len(asked))
+        found = self._feast.get_historical_features(entity_df=asked, features=self._service).to_df()
+        if len(found) != len(asked):
+            raise StoreUnavailableError(
+                f"the point-in-time join made {len(found)} rows of {len(asked)}; materialize the days again"
+            )
+        return found.sort_values(_ORDER).drop(columns=_ORDER).reset_index(drop=True)
+
+    def lookup(self, user_id: int) -> UserFeatures | None:
+        """Features of one user in a single round trip, or ``None`` if nothing at all is known.
+
+        Raises:
+            StoreUnavailableError: the store did not answer.
+        """
+        try:
+            found = self._feast.get_online_features(
+                features=self._service, entity_rows=[{USER_ID: user_id}]
+            ).to_dict()
+        except (FeastError, OSError, sqlite3.Error, redis.RedisError) as error:
+            raise StoreUnavailableError(f"look-up of user {user_id} failed: {error}") from error
+        row = {name: values[0] for name, values in found.items() if name != USER_ID}
+        if all(value is None for value in row.values()):
+            return None
+        return UserFeatures(
+            user_id=user_id,
+            history=History(row[VIDEO_IDS] or (), row[EVENT_TIMES] or (), row[ACTIONS] or ()),
+            seen=unpack_ids(row[SEEN_PACKED]),
+            segment=row[SEGMENT],
+            profile=list(row[PROFILE] or ()),
+            feature_time=self.online_until(),
+        )
+
+    @cached_property
+    def _feast(self) -> feast.FeatureStore:
+        return feast.FeatureStore(config=RepoConfig(**_config(self._settings), repo_path=self._folder))
+
+    @cached_property
+    def _service(self) -> feast.FeatureService:
+        try:
+            return self._feast.get_feature_service(RECALL_SERVICE)
+        except (FeastError, FileNotFoundError) as error:
+            raise StoreUnavailableError(
+                "the feature store is empty; run `facet materialize DAY` first"
+            ) from error
+
+
+def _config(settings: Settings) -> dict[str, Any]:
+    online = {"type": "sqlite", "path": str(settings.feast / "online.db")}
+    if settings.redis:
+        online = {"type": "redis", "connection_string": settings.redis}
+    return {
+        "project": PROJECT,
+        "provider": "local",
+        "registry": str(settings.feast / "registry.db"),
+        "offline_store": {"type": "duckdb"},
+        "online_store": online,
+        "entity_key_serialization_version": 3,
+    }

@@ -1,0 +1,41 @@
+"""What one look-up in the feature store tells about a user."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int64
+
+from features.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class UserFeatures:
+    """Features of one user as of ``feature_time``; a user without watches has an empty history."""
+
+    user_id: int
+    history: History
+    seen: Int64[np.ndarray, " S"]
+    """Videos that may not be recommended again."""
+    segment: str | None = None
+    profile: list[str] = field(default_factory=list)
+    feature_time: datetime | None = None
+    """End of the day that the history was built for."""
+
+
+class FeatureLookup(Protocol):
+    """Where serving gets its users from."""
+
+    def lookup(self, user_id: int) -> UserFeatures | None:
+        """Features of a user, or ``None`` if nothing at all is known.
+
+        Raises:
+            StoreUnavailableError: the store did not answer.
+        """
+        ...
+
+
+def unpack_ids(packed: bytes | None) -> Int64[np.ndarray, " S"]:
+    """The ids that ``features/snapshots.py`` packed."""
+    return np.frombuffer(packed or b"", dtype="<i8").astype(np.int64)
