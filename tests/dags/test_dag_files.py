@@ -68,7 +68,7 @@ def test_an_asset_connects_each_dag_to_the_next(
     assert dagbag.dags[producer].get_task(task_id).outlets == [asset]
     others = [task for task in dagbag.dags[producer].tasks if task.task_id != task_id]
     assert all(not task.outlets for task in others), "an asset changes only after the last check"
-    assert dagbag.dags[consumer].timetable.asset_condition.objects == [asset]
+    assert dagbag.dags[consumer].timetable.asset_condition.objects == (asset,)
 
 
 def test_ingest_gets_the_utc_day_before_and_never_catches_up(dagbag: DagBag) -> None:

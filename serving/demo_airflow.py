@@ -1,0 +1,150 @@
+"""What the demo asks of Airflow's REST API: start runs, wait for them, show each change of state once."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import httpx
+from rich.console import Console
+
+from features.errors import PermanentError, RetryLaterError
+
+DAGS: Final = ("ingest_watch_logs", "materialize_features", "train_models", "publish_release")
+STATE_STYLES: Final = {"success": "green", "skipped": "yellow", "failed": "red", "up_for_retry": "red"}
+TAIL_LINES: Final = 30
+POLL_SECONDS: Final = 0.5
+
+Json = dict[str, Any]
+
+
+class RunFailedError(PermanentError):
+    """A DAG run of the demo ended red; the text holds the end of the task's log."""
+
+
+class AirflowClient:
+    """Runs and task instances of one Airflow on loopback, where everybody is an admin."""
+
+    def __init__(self, url: str) -> None:
+        token = httpx.get(f"{url}/auth/token", timeout=30).raise_for_status().json()["access_token"]
+        self._http = httpx.Client(
+            base_url=f"{url}/api/v2", timeout=30, headers={"Authorization": f"Bearer {token}"}
+        )
+
+    def wait_for_dags(self, dag_ids: Sequence[str], *, timeout_seconds: float) -> None:
+        """Return when the dag-processor has parsed them all.
+
+        Raises:
+            RetryLaterError: one is missing after ``timeout_seconds``.
+        """
+        end = time.monotonic() + timeout_seconds
+        waiting = list(dag_ids)
+        while waiting := [name for name in waiting if self._http.get(f"/dags/{name}").is_error]:
+            if time.monotonic() > end:
+                raise RetryLaterError(f"Airflow does not know {', '.join(waiting)}: {self.import_errors()}")
+            time.sleep(POLL_SECONDS)
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler start runs of a DAG."""
+        self._http.patch(f"/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
+
+    def trigger(self, dag_id: str, run_id: str, run_after: datetime, conf: Json) -> None:
+        """Queue a run by hand. Of waiting runs the one with the earliest ``run_after`` starts first."""
+        body = {"dag_run_id": run_id, "logical_date": None, "run_after": run_after.isoformat(), "conf": conf}
+        self._http.post(f"/dags/{dag_id}/dagRuns", json=body).raise_for_status()
+
+    def runs(self) -> list[Json]:
+        """All runs of all DAGs, oldest first."""
+        return self._get("/dags/~/dagRuns", order_by="id")["dag_runs"]
+
+    def tasks(self) -> list[Json]:
+        """All task instances of all runs."""
+        return self._get("/dags/~/dagRuns/~/taskInstances", limit="100")["task_instances"]
+
+    def import_errors(self) -> list[Json]:
+        """DAG files that cannot be parsed."""
+        return self._get("/importErrors")["import_errors"]
+
+    def log_tail(self, task: Json) -> str:
+        """The newest lines of a task's log."""
+        path = f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
+        found = self._get(f"{path}/logs/{task['try_number']}", map_index=str(task["map_index"]))
+        lines = [_log_line(entry) for entry in found["content"]]
+        return "\n".join(line for line in lines if line)[-4000:]
+
+    def _get(self, path: str, **query: str) -> Json:
+        found: Json = self._http.get(path, params=query).raise_for_status().json()
+        return found
+
+
+class Progress:
+    """One line per finished task, with the time since the demo began."""
+
+    def __init__(self, client: AirflowClient, console: Console, started: float) -> None:
+        self._client = client
+        self._console = console
+        self._started = started
+        self._shown: dict[str, str] = {}
+
+    def follow(self, is_done: Callable[[list[Json]], bool], title: str) -> list[Json]:
+        """Show changes until ``is_done`` says so of the runs; the runs then.
+
+        Raises:
+            RunFailedError: a run failed.
+        """
+        with self._console.status(title) as status:
+            while True:
+                runs, tasks = self._client.runs(), self._client.tasks()
+                for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
+                    self._show(task)
+                self._require_none_failed(runs, tasks)
+                if is_done(runs):
+                    return runs
+                names = [f"{_name(task)} {_age(task):.0f} s" for task in tasks if task["state"] == "running"]
+                status.update(f"{title}: {', '.join(names) or 'scheduling'}")
+                time.sleep(POLL_SECONDS)
+
+    def _show(self, task: Json) -> None:
+        state = task["state"]
+        key = f"{task['id']} {task['try_number']}"
+        if state not in STATE_STYLES or self._shown.get(key) == state:
+            return
+        self._shown[key] = state
+        elapsed = time.monotonic() - self._started
+        style = STATE_STYLES[state]
+        seconds = f"{task['duration'] or 0:6.1f} s"
+        self._console.print(f"  {elapsed:6.1f} s  {_name(task):44} [{style}]{state:8}[/] {seconds}")
+
+    def _require_none_failed(self, runs: list[Json], tasks: list[Json]) -> None:
+        for run in runs:
+            if run["state"] == "failed":
+                failed = [
+                    task for task in tasks if task["state"] == "failed" and _run_of(task) == _run_of(run)
+                ]
+                logs = "\n\n".join(f"{_name(task)}:\n{self._client.log_tail(task)}" for task in failed)
+                raise RunFailedError(f"{run['dag_id']} {run['dag_run_id']} failed\n{logs}")
+
+
+def _run_of(item: Json) -> tuple[str, str]:
+    return item["dag_id"], item["dag_run_id"]
+
+
+def _name(task: Json) -> str:
+    mapped = f" \\[{task['rendered_map_index'] or task['map_index']}]" if task["map_index"] >= 0 else ""
+    return f"{task['dag_id']}.{task['task_id']}{mapped}"
+
+
+def _age(task: Json) -> float:
+    begun = datetime.fromisoformat(task["start_date"])
+    return (datetime.now(begun.tzinfo) - begun).total_seconds()
+
+
+def _log_line(entry: Json | str) -> str:
+    if isinstance(entry, str):
+        return entry
+    details = "".join(_exception_lines(detail) for detail in entry.get("error_detail") or [])
+    return f"{entry['event']}{details}"
+
+
+def _exception_lines(detail: Json) -> str:
+    return f"\n  {detail.get('exc_type')}: {detail.get('exc_value')}"

@@ -1,0 +1,14 @@
+"""Ports of the embedded stack beside those of serving: the environment variables of ``facet up``."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StackSettings(BaseSettings):
+    """Read once, at start; everything listens on loopback only."""
+
+    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
+
+    airflow_port: int = Field(default=8080, ge=1, le=65535, description="port of Airflow's UI and API")
+    mlflow_port: int = Field(default=5000, ge=1, le=65535, description="port of the MLflow UI")
+    feast_port: int = Field(default=8888, ge=1, le=65535, description="port of the Feast UI")
