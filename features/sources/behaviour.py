@@ -101,10 +101,14 @@ class App:
         appetite = self._users.activity * rng.gamma(2, 0.5, self._users.activity.size)
         appetite[self._users.registered >= midnight + DAY_MICROS] = 0
         users = np.repeat(np.arange(appetite.size), rng.poisson(appetite))
-        users, videos, channels = self._choose(users, rng)
+        pages = _pages(users)
+        videos, channels = self._choose(users, pages, rng)
+        shown = videos >= 0
+        users, videos, channels = users[shown], videos[shown], channels[shown]
+        requests = np.unique(pages[shown], return_inverse=True)[1]
         seconds, flags = self._outcome(users, videos, rng)
         durations = self._videos.seconds[videos]
-        times, requests = self._schedule(users, seconds, midnight, rng)
+        times = self._schedule(users, requests, seconds, midnight, rng)
         order = np.lexsort((users, times))
         watches = Watches(
             users=users,
@@ -135,28 +139,34 @@ class App:
         self._any.set_weights(online.astype(float))
 
     def _choose(
-        self, users: Int[np.ndarray, " N"], rng: np.random.Generator
-    ) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
-        """Users, videos and channels of what is shown; M <= N, since nothing new may be left to show."""
+        self, users: Int[np.ndarray, " N"], pages: Int[np.ndarray, " N"], rng: np.random.Generator
+    ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+        """Videos and channels of what is shown; video -1 where nothing new was left to show."""
         popular, explore = self._config.popular_share, self._config.explore_share
         mix = [1 - popular - explore, popular, explore]
         channels = rng.choice(len(CHANNELS), users.size, p=np.asarray(mix) / sum(mix))
         noisy = rng.random(users.size) < self._config.noise
         channels[(channels == PERSONAL) & noisy] = POPULAR
+        slots = self._interests.draw_slots(users, rng)
+        in_mood = rng.random(users.size) < self._config.mood_share
+        slots = np.where(in_mood, slots[np.searchsorted(pages, pages)], slots)
         videos = np.full(users.size, -1)
         pending = np.arange(users.size)
         for _ in range(DRAWS):
-            found = self._draw(users[pending], channels[pending], rng)
+            found = self._draw(users[pending], slots[pending], channels[pending], rng)
             fresh = self._accept(users[pending], found, rng)
             videos[pending[fresh]] = found[fresh]
             pending = pending[~fresh]
-        shown = videos >= 0
-        return users[shown], videos[shown], channels[shown]
+        return videos, channels
 
     def _draw(
-        self, users: Int[np.ndarray, " N"], channels: Int[np.ndarray, " N"], rng: np.random.Generator
+        self,
+        users: Int[np.ndarray, " N"],
+        slots: Int[np.ndarray, " N"],
+        channels: Int[np.ndarray, " N"],
+        rng: np.random.Generator,
     ) -> Int[np.ndarray, " N"]:
-        topics, tags = self._interests.draw(users, rng)
+        topics, tags = self._interests.draw_topics(users, slots, rng)
         everything = np.zeros_like(users)
         in_niche = rng.random(users.size) < self._config.niche_share
         personal = np.where(in_niche, self._by_tag.draw(tags, rng), self._by_topic.draw(topics, rng))
@@ -199,17 +209,13 @@ class App:
     def _schedule(
         self,
         users: Int[np.ndarray, " N"],
+        pages: Int[np.ndarray, " N"],
         seconds: Float[np.ndarray, " N"],
         midnight: int,
         rng: np.random.Generator,
-    ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
-        """Start times and request numbers: pages of eight, one watch after the other, all within the day."""
-        starts_user = np.diff(users, prepend=-1) != 0
-        position = np.arange(users.size) - np.maximum.accumulate(
-            np.where(starts_user, np.arange(users.size), 0)
-        )
-        starts_page = position % PAGE_SIZE == 0
-        pages = np.cumsum(starts_page) - 1
+    ) -> Int[np.ndarray, " N"]:
+        """Start times: the watches of a page one after the other, every page within the day."""
+        starts_page = np.diff(pages, prepend=-1) != 0
         steps = ((seconds + rng.exponential(2, users.size)) * MICROS).astype(np.int64) + 1
         offsets = np.cumsum(steps) - steps
         offsets -= offsets[starts_page][pages]
@@ -219,4 +225,12 @@ class App:
         moment = np.where(rng.random(lengths.size) < 2 / 3, moments.max(axis=0), moments[0])
         earliest = np.maximum(self._users.registered[users[starts_page]] - midnight, 0)
         room = np.maximum(DAY_MICROS - earliest - lengths, 0)
-        return midnight + (earliest + moment * room).astype(np.int64)[pages] + offsets, pages
+        return midnight + (earliest + moment * room).astype(np.int64)[pages] + offsets
+
+
+def _pages(users: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+    """Number of the page of each watch, for sorted ``users``: eight of one user to a page."""
+    places = np.arange(users.size)
+    starts_user = np.diff(users, prepend=-1) != 0
+    position = places - np.maximum.accumulate(np.where(starts_user, places, 0))
+    return np.cumsum(position % PAGE_SIZE == 0) - 1

@@ -39,13 +39,16 @@ class Interests:
         """Interests of each user, 1..8."""
         return (self.weights > 0).sum(axis=1)
 
-    def draw(
-        self, users: Int[np.ndarray, " N"], rng: np.random.Generator
-    ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
-        """For each entry of ``users`` a topic by weight, and one of the favourite tags in it."""
+    def draw_slots(self, users: Int[np.ndarray, " N"], rng: np.random.Generator) -> Int[np.ndarray, " N"]:
+        """One of the interests of each entry of ``users``, by weight."""
         bounds = np.cumsum(self.weights[users], axis=1)
         slots = (rng.random((users.size, 1)) * bounds[:, -1:] >= bounds).sum(axis=1)
-        slots = np.minimum(slots, self.num_interests[users] - 1)
+        return np.asarray(np.minimum(slots, self.num_interests[users] - 1))
+
+    def draw_topics(
+        self, users: Int[np.ndarray, " N"], slots: Int[np.ndarray, " N"], rng: np.random.Generator
+    ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+        """The topic of each slot (old or next, by progress), and one of the favourite tags in it."""
         is_next = rng.random(users.size) < self.progress[users, slots]
         favourite = rng.integers(0, NUM_FAVOURITES, users.size)
         topics = np.where(is_next, self.next_topics[users, slots], self.topics[users, slots])

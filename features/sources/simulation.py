@@ -41,6 +41,12 @@ class SimulationConfig(BaseModel):
     niche_share: float = Field(
         default=0.8, ge=0, le=1, description="share of watches within a topic that go to its favourite tags"
     )
+    mood_share: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="share of a page's personal watches that follow its first interest",
+    )
     drift_per_day: float = Field(
         default=0.02, ge=0, le=1, description="chance that one of a user's interests begins to be replaced"
     )

@@ -34,7 +34,8 @@ def test_every_number_of_interests_from_one_to_eight_is_equally_common() -> None
 
 def test_topics_are_drawn_by_weight_and_tags_from_the_favourites() -> None:
     interests = _one_user([3, 5], [0.25, 0.75])
-    topics, tags = interests.draw(np.zeros(4000, dtype=int), np.random.default_rng(0))
+    user, rng = np.zeros(4000, dtype=int), np.random.default_rng(0)
+    topics, tags = interests.draw_topics(user, interests.draw_slots(user, rng), rng)
     # Standard error of a share of .25 among 4000 is .007.
     assert abs((topics == 3).mean() - 0.25) < 0.03
     assert set(topics.tolist()) == {3, 5}

@@ -117,6 +117,7 @@ def test_unknown_values_stay_unknown_and_are_not_false(folder: Path) -> None:
     assert {schema.WATCH_SECONDS, schema.FOLLOWED, schema.DISLIKED, schema.SCENE} <= unknown
     assert (estimated[schema.LONG_WATCH], estimated[schema.LIKED]) == ("true", "false")
     assert (first[schema.FOLLOWED], first[schema.SHARED], first[schema.DISLIKED]) == ("true", "true", None)
+    assert first[schema.EVENT_ID] == md5(f"7-5-{MIDNIGHT_MS}".encode()).hexdigest()
     assert first == second, "a repeated row stays, under the same event id; ingest counts it"
 
 
