@@ -12,7 +12,8 @@ from features.errors import PermanentError, RetryLaterError
 
 DAGS: Final = ("ingest_watch_logs", "materialize_features", "train_models", "publish_release")
 STATE_STYLES: Final = {"success": "green", "skipped": "yellow", "failed": "red", "up_for_retry": "red"}
-TAIL_LINES: Final = 30
+LOG_TAIL_LENGTH: Final = 4000
+"""Characters; the end of a log holds the error."""
 POLL_SECONDS: Final = 0.5
 
 Json = dict[str, Any]
@@ -70,7 +71,7 @@ class AirflowClient:
         path = f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
         found = self._get(f"{path}/logs/{task['try_number']}", map_index=str(task["map_index"]))
         lines = [_log_line(entry) for entry in found["content"]]
-        return "\n".join(line for line in lines if line)[-4000:]
+        return "\n".join(line for line in lines if not line.startswith("::"))[-LOG_TAIL_LENGTH:]
 
     def _get(self, path: str, **query: str) -> Json:
         found: Json = self._http.get(path, params=query).raise_for_status().json()
@@ -78,51 +79,59 @@ class AirflowClient:
 
 
 class Progress:
-    """One line per finished task, with the time since the demo began."""
+    """One line per step and per finished task, with the time since the demo began."""
 
-    def __init__(self, client: AirflowClient, console: Console, started: float) -> None:
-        self._client = client
-        self._console = console
-        self._started = started
-        self._shown: dict[str, str] = {}
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._started = time.monotonic()
+        self._shown: set[tuple[str, int, str]] = set()
 
-    def follow(self, is_done: Callable[[list[Json]], bool], title: str) -> list[Json]:
-        """Show changes until ``is_done`` says so of the runs; the runs then.
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the demo began."""
+        return time.monotonic() - self._started
+
+    def say(self, text: str) -> None:
+        """One line in the words of the demo."""
+        self.console.print(f"{self.elapsed:7.1f} s  [bold]{text}[/]")
+
+    def follow(self, client: AirflowClient, is_done: Callable[[list[Json]], bool], title: str) -> None:
+        """Show tasks as they finish, until ``is_done`` says so of all runs.
 
         Raises:
             RunFailedError: a run failed.
         """
-        with self._console.status(title) as status:
+        with self.console.status(title) as status:
             while True:
-                runs, tasks = self._client.runs(), self._client.tasks()
+                runs, tasks = client.runs(), client.tasks()
                 for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
                     self._show(task)
-                self._require_none_failed(runs, tasks)
+                _require_none_failed(client, runs, tasks)
                 if is_done(runs):
-                    return runs
+                    return
                 names = [f"{_name(task)} {_age(task):.0f} s" for task in tasks if task["state"] == "running"]
                 status.update(f"{title}: {', '.join(names) or 'scheduling'}")
                 time.sleep(POLL_SECONDS)
 
     def _show(self, task: Json) -> None:
         state = task["state"]
-        key = f"{task['id']} {task['try_number']}"
-        if state not in STATE_STYLES or self._shown.get(key) == state:
+        key = (task["id"], task["try_number"], state)
+        if state not in STATE_STYLES or key in self._shown:
             return
-        self._shown[key] = state
-        elapsed = time.monotonic() - self._started
-        style = STATE_STYLES[state]
+        self._shown.add(key)
         seconds = f"{task['duration'] or 0:6.1f} s"
-        self._console.print(f"  {elapsed:6.1f} s  {_name(task):44} [{style}]{state:8}[/] {seconds}")
+        self.console.print(
+            f"{self.elapsed:7.1f} s    {_name(task):44} [{STATE_STYLES[state]}]{state:8}[/] {seconds}"
+        )
 
-    def _require_none_failed(self, runs: list[Json], tasks: list[Json]) -> None:
-        for run in runs:
-            if run["state"] == "failed":
-                failed = [
-                    task for task in tasks if task["state"] == "failed" and _run_of(task) == _run_of(run)
-                ]
-                logs = "\n\n".join(f"{_name(task)}:\n{self._client.log_tail(task)}" for task in failed)
-                raise RunFailedError(f"{run['dag_id']} {run['dag_run_id']} failed\n{logs}")
+
+def _require_none_failed(client: AirflowClient, runs: list[Json], tasks: list[Json]) -> None:
+    for run in runs:
+        if run["state"] == "failed":
+            own = [task for task in tasks if _run_of(task) == _run_of(run)]
+            failed = [task for task in own if task["state"] == "failed"]
+            logs = "\n\n".join(f"{_name(task)}:\n{client.log_tail(task)}" for task in failed)
+            raise RunFailedError(f"{run['dag_id']} {run['dag_run_id']} failed\n{logs}")
 
 
 def _run_of(item: Json) -> tuple[str, str]:

@@ -108,8 +108,10 @@ class Stack:
         self.processes = tuple(processes)
         self.environment = stack_environment(settings, ports, serving)
         self.logs = settings.root / "logs"
-        known = endpoints(ports, serving)
-        self.endpoints = {name: known[name] for name in self.processes if name in known}
+        self.all_endpoints = endpoints(ports, serving)
+        self.endpoints = {
+            name: self.all_endpoints[name] for name in self.processes if name in self.all_endpoints
+        }
         self._settings = settings
         self._supervisor: subprocess.Popen[bytes] | None = None
 

@@ -1,5 +1,7 @@
 """Ports of the embedded stack beside those of serving: the environment variables of ``facet up``."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -12,3 +14,12 @@ class StackSettings(BaseSettings):
     airflow_port: int = Field(default=8080, ge=1, le=65535, description="port of Airflow's UI and API")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="port of the MLflow UI")
     feast_port: int = Field(default=8888, ge=1, le=65535, description="port of the Feast UI")
+
+
+class DemoSettings(BaseSettings):
+    """What ``make demo`` tells the demo."""
+
+    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path("var/demo"), description="folder of the demo; made anew by each run")
+    install_seconds: float | None = Field(default=None, description="how long the installation took")
