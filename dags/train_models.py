@@ -36,9 +36,9 @@ def train_models() -> None:
 
     @step(max_active_tis_per_dagrun=2, map_index_template="{{ task.op_kwargs['model'] }}")
     def train(model: str, day: str) -> str:
-        from training.run import train_and_judge
+        from training.challenger import train_challenger
 
-        return train_and_judge(model, day)
+        return train_challenger(model, day)
 
     @step(outlets=[BUNDLES])
     def announce_bundles(bundles: list[str], day: str) -> str:

@@ -12,7 +12,6 @@ from base64 import urlsafe_b64encode
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import structlog
 from honcho import environ
@@ -46,7 +45,7 @@ def stack_environment(settings: Settings, ports: StackSettings, serving: Serving
         "FACET_AIRFLOW_PORT": str(ports.airflow_port),
         "FACET_MLFLOW_PORT": str(ports.mlflow_port),
         "FACET_FEAST_PORT": str(ports.feast_port),
-        "FACET_MILVUS_PORT": str(urlsplit(serving.milvus_uri).port),
+        "FACET_MILVUS_PORT": str(serving.milvus_port),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",

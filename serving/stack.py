@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
-from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import structlog
@@ -51,13 +50,14 @@ def endpoints(stack: StackSettings, serving: ServingSettings) -> dict[str, Endpo
     api = f"http://{serving.host}:{serving.port}"
     mlflow = f"http://127.0.0.1:{stack.mlflow_port}"
     feast = f"http://127.0.0.1:{stack.feast_port}"
-    milvus_port = urlsplit(serving.milvus_uri).port or 19530
-    milvus = partial(_accepts, milvus_port)
+    milvus = partial(_accepts, serving.milvus_port)
     return {
         "api-server": Endpoint(
             "Airflow", airflow, stack.airflow_port, "FACET_AIRFLOW_PORT", partial(_airflow_is_well, airflow)
         ),
-        "milvus": Endpoint("Milvus Lite", serving.milvus_uri, milvus_port, "FACET_MILVUS_URI", milvus),
+        "milvus": Endpoint(
+            "Milvus Lite", serving.milvus_uri, serving.milvus_port, "FACET_MILVUS_URI", milvus
+        ),
         "serving": Endpoint(
             "Facet API", f"{api}/docs", serving.port, "FACET_PORT", partial(_answers, f"{api}/healthz")
         ),
@@ -105,7 +105,8 @@ class Stack:
         ports: StackSettings,
         serving: ServingSettings,
     ) -> None:
-        self.processes = tuple(processes)
+        elsewhere = () if serving.may_embed_milvus else ("milvus",)
+        self.processes = tuple(name for name in processes if name not in elsewhere)
         self.environment = stack_environment(settings, ports, serving)
         self.logs = settings.root / "logs"
         self.all_endpoints = endpoints(ports, serving)

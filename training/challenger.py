@@ -1,0 +1,26 @@
+"""What the daily DAG trains: a challenger of the bundle that serves now."""
+
+from pathlib import Path
+
+from features.release import current_release, open_registry
+from features.settings import Settings
+from training.run import train_and_judge
+
+
+def train_challenger(model: str, day: str, *, settings: Settings | None = None) -> str:
+    """Train ``model`` on everything before the UTC ``day``, judge it on that day, and return its path.
+
+    Raises:
+        GateRefusedError: the bundle must not be released; the text says why.
+    """
+    settings = settings or Settings()
+    return str(train_and_judge(model, day, settings=settings, champion=find_champion(model, settings)))
+
+
+def find_champion(model: str, settings: Settings) -> Path | None:
+    """The bundle of ``model`` in the live release, or ``None``: the gate then compares with popularity."""
+    release = current_release(open_registry(settings))
+    if release is None:
+        return None
+    names = {name for name in release.bundles.values() if name.split("/")[0] == model}
+    return settings.bundles / names.pop() if names else None
