@@ -195,8 +195,8 @@ class App:
         blind = rng.random(users.size) < self._config.noise
         affinity = np.where(blind, BLIND_AFFINITY, affinity)
         durations = self._videos.seconds[videos]
-        skipped = rng.random(users.size) < 0.75 - 0.65 * affinity
-        completion = rng.random(users.size) ** (1 / (0.4 + 1.8 * affinity))
+        skipped = rng.random(users.size) < 0.75 - 0.7 * affinity
+        completion = rng.random(users.size) ** (1 / (0.4 + 2.6 * affinity))
         completion += rng.random(users.size) * (rng.random(users.size) < 0.12 * affinity)  # watched again
         seconds = np.where(
             skipped, np.minimum(0.3 + rng.exponential(1, users.size), durations), completion * durations

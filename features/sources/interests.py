@@ -106,7 +106,7 @@ class Interests:
 
 
 def plant_interests(config: SimulationConfig, users: Users, rng: np.random.Generator) -> Interests:
-    """One to eight interests per user in equal parts; weights by Dirichlet(2), topics by age band."""
+    """One to eight interests per user in equal parts; weights by Dirichlet(4), topics by age band."""
     most = min(MAX_INTERESTS, config.num_topics)
     counts = rng.permutation(config.num_users) % most + 1
     held = np.arange(MAX_INTERESTS) < counts[:, None]
@@ -114,7 +114,7 @@ def plant_interests(config: SimulationConfig, users: Users, rng: np.random.Gener
     keys = np.log(users.taste[users.age_bands]) + rng.gumbel(size=(config.num_users, config.num_topics))
     topics = np.zeros((config.num_users, MAX_INTERESTS), dtype=np.int64)
     topics[:, :most] = np.argsort(-keys, axis=1)[:, :most]
-    weights = rng.gamma(2, size=held.shape) * held
+    weights = rng.gamma(4, size=held.shape) * held
     favourites = _favourites(topics, rng)
     return Interests(
         topics=topics,

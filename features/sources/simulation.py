@@ -63,7 +63,7 @@ class SimulationConfig(BaseModel):
     offline_per_day: float = Field(
         default=0.001, ge=0, le=0.1, description="share of videos withdrawn per day"
     )
-    zipf_exponent: float = Field(default=0.6, ge=0, description="popularity of rank r is r ** -exponent")
+    zipf_exponent: float = Field(default=0.8, ge=0, description="popularity of rank r is r ** -exponent")
     tag_noise: float = Field(
         default=0.15, ge=0, le=1, description="share of videos with a tag of a foreign topic"
     )

@@ -67,7 +67,9 @@ def test_late_rows_come_one_to_three_days_after_their_event(dirty: World) -> Non
 @pytest.mark.slow
 def test_ingest_of_the_dirty_log_keeps_exactly_the_clean_one(dirty: World, clean: World) -> None:
     report = dirty[1]
-    counts = [count for count in ingest(CONFIG.days, settings=dirty[0]) if count.table == schema.WATCHES]
+    counts = [
+        count for count in ingest(CONFIG.days, settings=dirty[0]).counts if count.table == schema.WATCHES
+    ]
     assert sum(count.duplicate for count in counts) == report.dirt[DUPLICATE]
     refused = sum(report.dirt[kind] for kind in (CLOCK_SKEW, *MALFORMED))
     assert sum(count.quarantined for count in counts) == refused
