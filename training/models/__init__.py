@@ -1,0 +1,72 @@
+"""The models by name. A new one is one file here and one line in ``MODELS``.
+
+The file offers ``Config``, a frozen ``ModelConfig`` with defaults, and ``train(config, run) -> Trained``.
+Files are imported when their model is asked for: popularity needs no PyTorch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from features.bundle import DataSource
+from features.errors import BadInputError
+from features.lake import Lake
+from training.config import ModelConfig
+from training.evaluation import Metrics
+from training.tracking import Tracker
+
+MODELS: Final[dict[str, str]] = {
+    "popularity": "training.models.popularity",
+    "single_activation": "training.models.single_activation",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a model may use: the lake before ``until``, and where to report."""
+
+    lake: Lake
+    until: datetime
+    tracker: Tracker
+    num_threads: int = 1
+    show_progress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained model that only has to be written down."""
+
+    kind: Literal["interests", "ranking"]
+    source: DataSource
+    num_videos: int
+    write_files: Callable[[Path], None]
+    """Writes the files of ``kind`` into a folder."""
+    num_interests: int = 0
+    dim: int = 0
+    history_length: int = 0
+    metrics: Metrics | None = None
+    """On the validation days inside the training data."""
+
+
+class Model(Protocol):
+    """The module of a model."""
+
+    Config: type[ModelConfig]
+
+    def train(self, config: ModelConfig, run: Run) -> Trained:
+        """Train on the watches before ``run.until``."""
+        ...
+
+
+def find_model(name: str) -> Model:
+    """The module of the model called ``name``.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    if name not in MODELS:
+        raise BadInputError(f"no model {name!r}; there are {', '.join(sorted(MODELS))}")
+    return import_module(MODELS[name])

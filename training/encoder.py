@@ -1,0 +1,105 @@
+"""A transformer over a watch history: what was watched, what was done, how long ago.
+
+The attention is written out with an additive mask: PyTorch's fused layer turns rows that begin with padding
+into NaN in evaluation mode. A learned start token stands before every history and is always visible, so
+that a user without watches gets a defined result too.
+
+Shape letters: B users, L watches (newest last, padded on the left), M = 1 + L tokens, D dimensions.
+"""
+
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from features.positives import NUM_ACTION_BITS
+from features.schema import PAD_ROW
+
+NUM_AGE_BUCKETS: Final = 16
+"""Bucket of an age is log2(1 + hours), so the last covers everything older than 3.7 years."""
+
+
+class HistoryEncoder(nn.Module):
+    """Tokens of a history, each informed by the others.
+
+    Args:
+        num_rows: rows of the video table, padding included.
+    """
+
+    def __init__(self, num_rows: int, dim: int, *, num_layers: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.videos = nn.Embedding(num_rows, dim)
+        self.actions = nn.Linear(NUM_ACTION_BITS, dim)
+        self.gates = nn.Linear(NUM_ACTION_BITS, dim)
+        self.ages = nn.Embedding(NUM_AGE_BUCKETS, dim)
+        self.start = nn.Parameter(torch.zeros(dim))
+        self.layers = nn.ModuleList(TransformerLayer(dim, num_heads, dropout) for _ in range(num_layers))
+        self.dropout = nn.Dropout(dropout)
+        codes = torch.arange(2**NUM_ACTION_BITS).unsqueeze(1)
+        bits = (codes >> torch.arange(NUM_ACTION_BITS)) & 1
+        self.register_buffer("bits_of_code", bits.float(), persistent=False)
+        nn.init.normal_(self.videos.weight, std=0.1)
+        nn.init.normal_(self.ages.weight, std=0.02)
+
+    def forward(
+        self,
+        video_rows: Int64[Tensor, "B L"],
+        actions: Int64[Tensor, "B L"],
+        age_days: Float32[Tensor, "B L"],
+    ) -> tuple[Float[Tensor, "B M D"], Bool[Tensor, "B M"]]:
+        """Tokens, and which of them are real; the start token comes first."""
+        watched = video_rows != PAD_ROW
+        bits = F.embedding(actions, self.bits_of_code)  # (B, L, bits)
+        videos = self.videos(video_rows) * (1 + self.gates(bits))
+        tokens = videos + self.actions(bits) + self.ages(age_bucket(age_days, watched))
+        tokens = self.dropout(tokens)
+        start = self.start.expand(tokens.shape[0], 1, -1)  # len() would freeze B in the export
+        tokens = torch.cat([start, tokens], dim=1)  # (B, M, D)
+        real = F.pad(watched, (1, 0), value=True)
+        mask = torch.zeros(real.shape, dtype=tokens.dtype, device=tokens.device)
+        mask = mask.masked_fill(~real, torch.finfo(tokens.dtype).min)[:, None, None, :]  # (B, 1, 1, M)
+        for layer in self.layers:
+            tokens = layer(tokens, mask)
+        return tokens, real
+
+
+class TransformerLayer(nn.Module):
+    """Pre-norm self-attention and feed-forward block."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm = nn.LayerNorm(dim)
+        self.queries_keys_values = nn.Linear(dim, 3 * dim)
+        self.mix = nn.Linear(dim, dim)
+        self.forward_norm = nn.LayerNorm(dim)
+        self.feed_forward = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, tokens: Float[Tensor, "B M D"], mask: Float[Tensor, "B 1 1 M"]
+    ) -> Float[Tensor, "B M D"]:
+        """Tokens after one round of looking at each other."""
+        tokens = tokens + self.dropout(self.attend(self.attention_norm(tokens), mask))
+        return tokens + self.dropout(self.feed_forward(self.forward_norm(tokens)))
+
+    def attend(
+        self, tokens: Float[Tensor, "B M D"], mask: Float[Tensor, "B 1 1 M"]
+    ) -> Float[Tensor, "B M D"]:
+        """Multi-head attention of every token to the real ones."""
+        parts = self.queries_keys_values(tokens).unflatten(2, (3, self.num_heads, -1))  # (B, M, 3, heads, d)
+        queries, keys, values = parts.permute(2, 0, 3, 1, 4)  # each (B, heads, M, d)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        return self.mix(mixed.transpose(1, 2).flatten(2))
+
+
+def age_bucket(age_days: Float32[Tensor, "B L"], watched: Bool[Tensor, "B L"]) -> Int64[Tensor, "B L"]:
+    """Logarithmic bucket of each age, counted from the newest watch of the user.
+
+    Counting from there makes the result independent of the hour at which somebody asks.
+    """
+    newest = age_days.masked_fill(~watched, torch.inf).amin(dim=1, keepdim=True)
+    hours = ((age_days - newest) * 24).clamp(min=0)
+    return torch.log2(1 + hours).long().clamp(max=NUM_AGE_BUCKETS - 1)

@@ -1,0 +1,108 @@
+"""The bundle of a trained network: the exported extractor, checked, and the vectors of its videos.
+
+Shape letters: B users, L watches, K interests, D dimensions, R rows of the video table.
+"""
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from features.bundle import EXTRACTOR, ITEM_VECTORS, VOCABULARY, item_table
+from features.history import HistoryBatch
+from features.positives import NUM_ACTION_BITS
+from features.schema import PAD_ROW
+from features.vocabulary import Vocabulary
+from training.errors import ExportError
+from training.network import Extractor, InterestNetwork
+from training.ranking import exported_extractor
+
+TOLERANCE: Final = 1e-5
+"""Largest difference between the exported and the trained program, in coordinates of a unit vector."""
+
+
+def write_interest_files(
+    folder: Path, network: InterestNetwork, vocabulary: Vocabulary, videos: pa.Table, *, history_length: int
+) -> None:
+    """Write the three files of an ``interests`` bundle.
+
+    Raises:
+        ExportError: ONNX Runtime does not give what the network gives.
+    """
+    vectors = network.vectors().detach().numpy()[PAD_ROW + 1 :]
+    pq.write_table(item_table(vocabulary.video_ids, vectors, videos), folder / ITEM_VECTORS)
+    pq.write_table(vocabulary.to_table(), folder / VOCABULARY)
+    export_extractor(folder / EXTRACTOR, Extractor(network), vocabulary.num_rows, history_length)
+
+
+def export_extractor(path: Path, extractor: Extractor, num_rows: int, history_length: int) -> None:
+    """Write ``extractor`` as ONNX, for any number of users and watches, and check it on random histories."""
+    example = _random_histories(num_rows, num_users=3, length=history_length, seed=0)
+    users, watches = torch.export.Dim("users", min=1), torch.export.Dim("watches", min=2)
+    shape = {0: users, 1: watches}
+    with _quiet():
+        program = torch.onnx.export(
+            extractor,
+            tuple(torch.from_numpy(part) for part in example.feed().values()),
+            dynamo=True,
+            input_names=list(example.feed()),
+            output_names=["interests", "activation"],
+            dynamic_shapes=(shape, shape, shape),
+        )
+        program.save(path, external_data=False)
+    check_export(path, extractor, num_rows, history_length)
+
+
+def check_export(path: Path, extractor: Extractor, num_rows: int, history_length: int) -> None:
+    """Compare the program at ``path`` with ``extractor``, on batches of 1 and 5 users.
+
+    Raises:
+        ExportError: they differ by more than ``TOLERANCE``.
+    """
+    for num_users in (1, 5):
+        batch = _random_histories(num_rows, num_users=num_users, length=history_length, seed=num_users)
+        for name, ours, theirs in zip(
+            ("interests", "activation"),
+            exported_extractor(path)(batch),
+            extractor.as_extract()(batch),
+            strict=True,
+        ):
+            if ours.shape != theirs.shape or not np.allclose(ours, theirs, atol=TOLERANCE, rtol=0):
+                worst = np.abs(ours - theirs).max() if ours.shape == theirs.shape else "shapes"
+                raise ExportError(
+                    f"{path}: {name} of ONNX and of PyTorch differ by {worst}, above {TOLERANCE}"
+                )
+
+
+def _random_histories(num_rows: int, *, num_users: int, length: int, seed: int) -> HistoryBatch:
+    """Padded on the left by a different width per user; the last of several users has no history."""
+    random = np.random.default_rng(seed)
+    padding = random.integers(0, length, (num_users, 1))
+    padding[1:][-1:] = length
+    real = np.arange(length) >= padding
+    shape = (num_users, length)
+    rows = np.where(real, random.integers(1, num_rows, shape), PAD_ROW)
+    actions = np.where(real, random.integers(0, 2**NUM_ACTION_BITS, shape), 0)
+    ages = np.where(real, np.sort(random.exponential(5.0, shape))[:, ::-1], 0.0)
+    return HistoryBatch(rows, actions, ages.astype(np.float32), num_unknown=0)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's progress lines and its warnings about itself."""
+    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        warnings.simplefilter("ignore")
+        level = logging.getLogger("torch.onnx").level
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.getLogger("torch.onnx").setLevel(level)

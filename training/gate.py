@@ -1,0 +1,148 @@
+"""The gate: may a candidate replace what serves now?
+
+The judged days lie after the data of both bundles. The candidate passes when the lower end of the 95% paired
+bootstrap interval of its ``recall_at_50``, relative to the champion's, lies above -1%, and when its lists and
+interests look healthy. Every refusal has a reason.
+"""
+
+import math
+import tempfile
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import structlog
+from jaxtyping import Float
+
+from features.bundle import RANKING_KIND, Manifest, open_bundle
+from features.errors import BadInputError
+from features.lake import Lake
+from features.settings import Settings
+from training.build import build_bundle
+from training.evaluation import MAIN_METRIC, Judgement, Metrics, judge_bundle
+from training.models import Run
+from training.models.popularity import PopularityConfig
+from training.tracking import NoTracker
+
+log = structlog.get_logger(__name__)
+
+MIN_RELATIVE_CHANGE: Final = -0.01
+"""Lowest acceptable lower end of the interval."""
+MAX_MEAN_COSINE: Final = 0.95
+"""Above it the interests of a user are one and the same: collapsed."""
+MIN_COVERAGE_RATIO: Final = 0.5
+"""Smallest share of the champion's coverage."""
+NUM_RESAMPLES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate decided, and on what grounds."""
+
+    passed: bool
+    reasons: list[str]
+    """Why the candidate was refused; empty if it passed."""
+    candidate: Metrics
+    reference: Metrics = field(default_factory=dict)
+    """Of the champion, or of popularity trained on the same days; empty when nothing was compared."""
+    interval: tuple[float, float] | None = None
+    """95% interval of the relative change of ``recall_at_50`` against the reference."""
+
+
+def judge(
+    candidate: Path, champion: Path | None, start: datetime, end: datetime, *, settings: Settings
+) -> Verdict:
+    """Judge ``candidate`` on the targets in [start, end).
+
+    A ``ranking`` bundle is the fallback and only has to be sane; others are compared with ``champion``, or
+    with popularity if there is none.
+
+    Raises:
+        BadInputError: one of the bundles was trained on the judged days.
+    """
+    manifest = _unspoilt(candidate, start)
+    ours = judge_bundle(candidate, start, end, settings=settings)
+    reasons = sanity_problems(ours.metrics)
+    if manifest.kind == RANKING_KIND:
+        verdict = Verdict(not reasons, reasons, ours.metrics)
+    else:
+        theirs = _reference(champion, manifest, start, end, settings)
+        interval = paired_interval(ours, theirs)
+        reasons += comparison_problems(ours.metrics, theirs.metrics, interval)
+        verdict = Verdict(not reasons, reasons, ours.metrics, theirs.metrics, interval)
+    log.info("gate passed" if verdict.passed else "gate refused", bundle=str(candidate), reasons=reasons,
+             interval=verdict.interval)  # fmt: skip
+    return verdict
+
+
+def sanity_problems(metrics: Metrics) -> list[str]:
+    """What makes a bundle unfit whatever it is compared with."""
+    if not metrics["num_users"]:
+        return ["nobody has a target on the judged days, so nothing can be judged"]
+    broken = sorted(name for name, value in metrics.items() if value is not None and not math.isfinite(value))
+    problems = [f"{', '.join(broken)} not finite"] if broken else []
+    if metrics[MAIN_METRIC] == 0:
+        problems.append(f"{MAIN_METRIC} is 0: the lists hit nothing")
+    cosine = metrics["mean_cosine"]
+    if cosine is not None and cosine > MAX_MEAN_COSINE:
+        problems.append(f"interests collapsed: mean_cosine {cosine:.3f} is above {MAX_MEAN_COSINE}")
+    return problems
+
+
+def comparison_problems(ours: Metrics, theirs: Metrics, interval: tuple[float, float]) -> list[str]:
+    """What makes a candidate worse than the reference."""
+    problems = []
+    if not interval[0] > MIN_RELATIVE_CHANGE:  # "not above", so that NaN is refused
+        problems.append(
+            f"{MAIN_METRIC} is {ours[MAIN_METRIC]:.4f} against {theirs[MAIN_METRIC]:.4f}: the change, "
+            f"{interval[0]:+.1%} to {interval[1]:+.1%}, must lie above {MIN_RELATIVE_CHANGE:+.0%}"
+        )
+    lowest = MIN_COVERAGE_RATIO * (theirs["coverage"] or 0)
+    if not (ours["coverage"] or 0) >= lowest:
+        problems.append(f"coverage is {ours['coverage']:.4f}; half of the reference's is {lowest:.4f}")
+    return problems
+
+
+def paired_interval(ours: Judgement, theirs: Judgement, *, seed: int = 7) -> tuple[float, float]:
+    """95% bootstrap interval of mean(ours) / mean(theirs) - 1 over the users that both have targets for.
+
+    Pairing by user takes the spread between users out of the comparison (Efron and Tibshirani, 1993).
+    """
+    _, left, right = np.intersect1d(ours.user_ids, theirs.user_ids, assume_unique=True, return_indices=True)
+    if not len(left):
+        return math.nan, math.nan
+    pairs = np.stack([ours.main[left], theirs.main[right]])  # (2, B)
+    random = np.random.default_rng(seed)
+    means = np.array([_resampled(pairs, random) for _ in range(NUM_RESAMPLES)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = np.quantile(means[:, 0] / means[:, 1] - 1, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _resampled(pairs: Float[np.ndarray, "2 B"], random: np.random.Generator) -> Float[np.ndarray, " 2"]:
+    return pairs[:, random.integers(pairs.shape[1], size=pairs.shape[1])].mean(axis=1)
+
+
+def _reference(
+    champion: Path | None, candidate: Manifest, start: datetime, end: datetime, settings: Settings
+) -> Judgement:
+    if champion is not None:
+        _unspoilt(champion, start)
+        return judge_bundle(champion, start, end, settings=settings)
+    with tempfile.TemporaryDirectory(prefix="facet-gate-") as folder:
+        run = Run(Lake(settings), candidate.data.until, NoTracker())
+        config = PopularityConfig(rule=candidate.rule)
+        popularity = build_bundle("popularity", config, run, Path(folder))
+        return judge_bundle(popularity, start, end, settings=settings)
+
+
+def _unspoilt(path: Path, start: datetime) -> Manifest:
+    manifest = open_bundle(path).manifest
+    if manifest.data.until > start:
+        raise BadInputError(
+            f"{path} was trained until {manifest.data.until.isoformat()}, after the judged days begin "
+            f"({start.isoformat()}); judge on later days"
+        )
+    return manifest

@@ -1,0 +1,191 @@
+"""The training loop: batches through a network, judged on the validation days, with a progress bar.
+
+Same seed, thread count and data give the same losses. A loss that is no number stops the run.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from training.config import TrainConfig
+from training.errors import TrainingDivergedError
+from training.evaluation import MAIN_METRIC, Metrics
+from training.examples import Batch, ExampleMaker
+from training.losses import accidental_hits, single_activation_loss
+from training.network import InterestNetwork
+from training.sampling import NegativeSampler
+from training.tracking import Tracker
+
+log = structlog.get_logger(__name__)
+
+FLAT_SHARE = 0.3
+"""Share of the steps at the peak learning rate, before the cosine begins."""
+
+Validate = Callable[[InterestNetwork], Metrics]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a run went; the network holds the weights of the best epoch."""
+
+    best_epoch: int
+    """From 1; the last one when nothing was validated."""
+    losses: list[float]
+    """Mean loss of each epoch, in nats per target."""
+    metrics: Metrics
+    """Of the best epoch on the validation days; empty when nothing was validated."""
+    examples_per_second: float
+    """Users with their hidden sets, without the time of validation."""
+
+
+def fit(
+    network: InterestNetwork,
+    examples: ExampleMaker,
+    sampler: NegativeSampler,
+    config: TrainConfig,
+    *,
+    tracker: Tracker,
+    epochs: int | None = None,
+    validate: Validate | None = None,
+    show_progress: bool = False,
+) -> Fit:
+    """Train ``network`` in place and leave it with its best weights.
+
+    Args:
+        epochs: ``config.epochs`` if ``None``.
+        validate: metrics of the network after an epoch; without it every epoch is run and the last is kept.
+
+    Raises:
+        TrainingDivergedError: the loss became NaN or infinite.
+    """
+    epochs = epochs or config.epochs
+    steps = _Steps(network, sampler, config, num_steps=epochs * examples.num_batches)
+    random = np.random.default_rng(config.seed)
+    losses: list[float] = []
+    best = _Best(network)
+    seconds = 0.0
+    with tqdm(total=epochs * examples.num_users, unit=" examples", disable=not show_progress) as bar:
+        for epoch in range(1, epochs + 1):
+            network.train()
+            started = time.perf_counter()
+            losses.append(_mean_loss(steps, examples.epoch(random), bar))
+            seconds += time.perf_counter() - started
+            metrics = validate(network) if validate else {}
+            speed = examples.num_users * epoch / seconds
+            tracker.log_metrics({"loss": losses[-1], "examples_per_second": speed} | metrics, step=epoch)
+            log.info(
+                "epoch finished", epoch=epoch, loss=round(losses[-1], 4), examples_per_second=round(speed),
+                **{MAIN_METRIC: metrics.get(MAIN_METRIC)},
+            )  # fmt: skip
+            bar.set_postfix({"epoch": epoch, "loss": losses[-1], "best " + MAIN_METRIC: best.value})
+            if best.offer(epoch, metrics) and epoch - best.epoch >= config.patience:
+                break
+    best.restore()
+    return Fit(best.epoch, losses, best.metrics, speed)
+
+
+def _mean_loss(steps: "_Steps", batches: Iterator[Batch], bar: tqdm) -> float:
+    values = []
+    for batch in batches:
+        values.append(steps.take(batch))
+        bar.update(len(batch.video_rows))
+    return float(np.mean(values))
+
+
+class _Steps:
+    """Loss, gradient and update of one batch after the other."""
+
+    def __init__(
+        self, network: InterestNetwork, sampler: NegativeSampler, config: TrainConfig, *, num_steps: int
+    ) -> None:
+        self._network = network
+        self._sampler = sampler
+        self._config = config
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.0)
+        schedule = _schedule(config.warmup_steps, num_steps)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, schedule)
+        self._step = 0
+
+    def take(self, batch: Batch) -> float:
+        """Train on one batch; its loss."""
+        loss = self._loss(batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingDivergedError(
+                f"loss is {value} at step {self._step}, learning rate {self._schedule.get_last_lr()[0]:.2g}; "
+                "try a smaller learning_rate or clip_norm, or a larger temperature"
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.clip_norm)
+        self._optimizer.step()
+        self._schedule.step()
+        self._step += 1
+        return value
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Weighted mean over the hidden videos of the batch."""
+        as_tensor = torch.from_numpy
+        users, rows = as_tensor(batch.target_users), as_tensor(batch.target_rows)
+        weights = as_tensor(batch.target_weights)
+        negatives = self._sampler.draw(self._generator)
+        vectors = self._network.vectors()
+        losses = single_activation_loss(
+            self._network(*map(as_tensor, (batch.video_rows, batch.actions, batch.age_days))),
+            vectors[rows],
+            users,
+            vectors[negatives.rows],
+            negatives.log_q,
+            accidental_hits(rows, users, negatives.rows, len(batch.video_rows)),
+            temperature=self._network.temperature,
+        )
+        return (losses * weights).sum() / weights.sum()
+
+
+class _Best:
+    """The weights of the best epoch so far."""
+
+    def __init__(self, network: InterestNetwork) -> None:
+        self._network = network
+        self._weights: dict[str, Tensor] | None = None
+        self.epoch = 0
+        self.metrics: Metrics = {}
+
+    @property
+    def value(self) -> float | None:
+        """Main metric of the best epoch."""
+        return self.metrics.get(MAIN_METRIC)
+
+    def offer(self, epoch: int, metrics: Metrics) -> bool:
+        """Remember this epoch if it is the best; whether anything was measured."""
+        value = metrics.get(MAIN_METRIC)
+        if value is None or self.value is None or value > self.value:
+            self.epoch, self.metrics = epoch, metrics
+            self._weights = copy.deepcopy(self._network.state_dict()) if value is not None else None
+        return value is not None
+
+    def restore(self) -> None:
+        """Put the best weights back; nothing to do when the last epoch counts."""
+        if self._weights is not None:
+            self._network.load_state_dict(self._weights)
+
+
+def _schedule(warmup_steps: int, num_steps: int) -> Callable[[int], float]:
+    """Linear warm-up, flat, then a cosine to zero, as a factor of the peak."""
+    warmup = max(min(warmup_steps, num_steps // 10), 1)
+    flat = FLAT_SHARE * num_steps
+
+    def factor(step: int) -> float:
+        annealed = min(max(step - flat, 0) / (num_steps - flat), 1)
+        return min((step + 1) / warmup, 1) * (1 + math.cos(math.pi * annealed)) / 2
+
+    return factor

@@ -1,0 +1,90 @@
+"""From a model's name and a moment to a bundle: the entry points of the command line and of the DAG."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from features.days import end_of, start_of
+from features.lake import Lake
+from features.settings import Settings
+from training.build import build_bundle
+from training.config import ModelConfig, parse_overrides
+from training.errors import GateRefusedError
+from training.gate import judge
+from training.models import Run, find_model
+from training.settings import TrainingSettings
+from training.tracking import tracked_run
+
+log = structlog.get_logger(__name__)
+
+
+def train(
+    model: str,
+    until: datetime,
+    *,
+    settings: Settings,
+    overrides: Sequence[str] = (),
+    show_progress: bool = True,
+    training: TrainingSettings | None = None,
+) -> Path:
+    """Train ``model`` on the watches before ``until`` and return the path of its bundle.
+
+    Args:
+        overrides: ``key=value`` of the model's configuration.
+        training: the environment's if ``None``.
+
+    Raises:
+        BadInputError: unknown model or key, or no data before ``until``; the text says what is allowed.
+        TrainingDivergedError: the loss is no number any more.
+    """
+    training = training or TrainingSettings()
+    config = parse_overrides(find_model(model).Config, overrides)
+    started = time.perf_counter()
+    with tracked_run(model, settings=settings, training=training) as tracker:
+        tracker.log_params(_flat(config) | {"until": until.isoformat()})
+        run = Run(Lake(settings), until, tracker, training.train_threads, show_progress)
+        path = build_bundle(model, config, run, settings.bundles)
+        seconds = time.perf_counter() - started
+        tracker.log_metrics({"seconds": seconds})
+        tracker.set_tag("bundle", str(path))
+    log.info("bundle written", model=model, bundle=str(path), seconds=round(seconds, 1))
+    return path
+
+
+def train_and_judge(
+    model: str,
+    day: str,
+    *,
+    settings: Settings,
+    champion: Path | None,
+    overrides: Sequence[str] = (),
+    training: TrainingSettings | None = None,
+) -> Path:
+    """Train on everything before the UTC ``day`` and let the gate judge the bundle on that day.
+
+    Args:
+        champion: bundle that serves now; ``None`` compares with popularity.
+
+    Raises:
+        GateRefusedError: the bundle must not be released; it stays on disk, the text says why.
+    """
+    start, end = start_of(day), end_of(day)
+    bundle = train(
+        model, start, settings=settings, overrides=overrides, show_progress=False, training=training
+    )
+    verdict = judge(bundle, champion, start, end, settings=settings)
+    if not verdict.passed:
+        raise GateRefusedError(f"{bundle} is not released: {'; '.join(verdict.reasons)}")
+    return bundle
+
+
+def _flat(config: ModelConfig) -> dict[str, object]:
+    """Nested keys joined by dots, as overrides are written."""
+    flat: dict[str, object] = {}
+    for key, value in config.model_dump(mode="json").items():
+        nested = value.items() if isinstance(value, dict) else ()
+        flat |= {f"{key}.{inner}": v for inner, v in nested} or {key: value}
+    return flat

@@ -1,0 +1,28 @@
+"""Where and how training runs on this machine: the environment variables of ``training/``."""
+
+from typing import Final
+
+from pydantic import Field, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from features.settings import Settings
+
+TRACKING_OFF: Final = "off"
+
+
+class TrainingSettings(BaseSettings):
+    """Read once, at start, with ``TrainingSettings()``; nothing here changes what a model learns."""
+
+    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
+
+    mlflow_uri: str | None = Field(
+        default=None,
+        description="MLflow tracking URI; unset: SQLite in FACET_HOME; 'off': no tracking",
+    )
+    train_threads: PositiveInt = Field(default=2, description="CPU threads of PyTorch and of evaluation")
+
+    def tracking_uri(self, settings: Settings) -> str | None:
+        """The URI to track to, or ``None`` when tracking is off."""
+        if self.mlflow_uri == TRACKING_OFF:
+            return None
+        return self.mlflow_uri or f"sqlite:///{settings.root / 'mlflow.db'}"
