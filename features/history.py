@@ -86,8 +86,8 @@ def user_histories(
         watches: the result of ``watches_with_actions``.
     """
     watch = f"{{'{VIDEO_ID}': {VIDEO_ID}, '{EVENT_TIME}': {EVENT_TIME}, '{ACTIONS}': {ACTIONS}}}"
-    return watches.query(
-        "watches",
+    return _query(
+        watches,
         f"""
         SELECT {USER_ID},
                list_transform(newest, lambda watch: watch.{VIDEO_ID}) AS {VIDEO_IDS},
@@ -107,8 +107,8 @@ def user_seen(
 ) -> duckdb.DuckDBPyRelation:
     """``user_id, video_ids`` (sorted, distinct): the newest watches and all dislikes before ``until``."""
     newest = f"{EVENT_TIME} DESC, {EVENT_ID} DESC"
-    return watches.query(
-        "watches",
+    return _query(
+        watches,
         f"""
         SELECT {USER_ID}, list_sort(list(DISTINCT {VIDEO_ID})) AS {VIDEO_IDS}
         FROM (SELECT * FROM watches WHERE {EVENT_TIME} < TIMESTAMPTZ '{until.isoformat()}'
@@ -117,6 +117,12 @@ def user_seen(
         GROUP BY {USER_ID} ORDER BY {USER_ID}
         """,
     )
+
+
+def _query(watches: duckdb.DuckDBPyRelation, query: str) -> duckdb.DuckDBPyRelation:
+    found = watches.query("watches", query)
+    assert found is not None, "a SELECT has a result"
+    return found
 
 
 def pad_histories(

@@ -61,8 +61,8 @@ _DAY_OF_ROW: Final[dict[str, str]] = {
 }
 
 
-def ingest(days: Sequence[str], *, settings: Settings | None = None) -> list[Counts]:
-    """Stage, validate and commit the landing folders of ``days``; returns what became of their rows.
+def ingest(days: Sequence[str], *, settings: Settings | None = None) -> Stage:
+    """Stage, validate and commit the landing folders of ``days``; returns the counts and partitions.
 
     Raises:
         InvalidDataError: validation failed; the lake is as before.
@@ -73,7 +73,7 @@ def ingest(days: Sequence[str], *, settings: Settings | None = None) -> list[Cou
     folder = stage(days, settings=settings)
     validate(folder, settings=settings)
     commit(folder, settings=settings)
-    return Stage.open(Path(folder)).counts
+    return Stage.open(Path(folder))
 
 
 def stage(days: Sequence[str], *, settings: Settings | None = None) -> str:
@@ -160,13 +160,20 @@ class _Staging:
             raise BadInputError(f"{folder} holds no files; land the watches of {day} there first")
         for order, path in enumerate(files):
             self._sql.register("text_rows", text_rows(self._sql, table, path, self._settings))
-            self._sql.execute(f"""
-                INSERT INTO {table}_rows BY NAME
-                SELECT {typed_sql(table)}, '{day}' AS {LANDING_DAY}, {order} AS {FILE_ORDER}, {FILE}, {LINE},
-                       {RULE}, CASE WHEN {RULE} IS NOT NULL THEN {RAW} END AS {RAW}
-                FROM (SELECT *, {rule_sql(table, end_of(day))} AS {RULE} FROM text_rows)
-            """)
+            try:
+                self._append_typed(table, day, order)
+            except (duckdb.InvalidInputException, duckdb.IOException) as error:
+                reason = str(error).partition(" Detail: ")[0]
+                raise BadInputError(f"{path}: {reason}") from error
         return len(files)
+
+    def _append_typed(self, table: str, day: str, order: int) -> None:
+        self._sql.execute(f"""
+            INSERT INTO {table}_rows BY NAME
+            SELECT {typed_sql(table)}, '{day}' AS {LANDING_DAY}, {order} AS {FILE_ORDER}, {FILE}, {LINE},
+                   {RULE}, CASE WHEN {RULE} IS NOT NULL THEN {RAW} END AS {RAW}
+            FROM (SELECT *, {rule_sql(table, end_of(day))} AS {RULE} FROM text_rows)
+        """)
 
     def touched(self, table: str, landed: Sequence[str]) -> list[str]:
         """Partitions that the read rows go to, or that hold rows of an earlier ingest of the same days."""

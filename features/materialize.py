@@ -86,8 +86,11 @@ def _check_parity(store: "FeatureStore", settings: Settings, day: str) -> int:
     offline = store.point_in_time(sample, [end_of(day)] * len(sample))
     for user_id, video_ids, packed in zip(sample, offline[VIDEO_IDS], offline[SEEN_PACKED], strict=True):
         online = store.lookup(user_id)
-        same = online is not None and list(online.history.video_ids) == list(video_ids)
-        if not same or not np.array_equal(online.seen, unpack_ids(packed)):
+        if (
+            online is None
+            or list(online.history.video_ids) != list(video_ids)
+            or not np.array_equal(online.seen, unpack_ids(packed))
+        ):
             raise StoreUnavailableError(
                 f"user {user_id} has other features online than offline on {day}; "
                 f"run `facet materialize {day}` again"

@@ -2,11 +2,13 @@
 
 import json
 import sqlite3
+import warnings
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import feast
+import ibis
 import redis
 import yaml
 from feast import RepoConfig
@@ -24,6 +26,8 @@ from features.user_features import UserFeatures, unpack_ids
 if TYPE_CHECKING:
     import pandas as pd
 
+# Feast switches on deprecation warnings for everybody; those of its own dependencies help nobody here.
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="ibis|feast")
 _ORDER: Final = "asked_order"
 ONLINE_STATE: Final = "online.json"
 """Holds the moment that the online store is complete for; written after the rows."""
@@ -46,6 +50,7 @@ class FeatureStore:
     def materialize(self, since: datetime, until: datetime) -> None:
         """Copy the newest row per entity with ``since <= time <= until`` into the online store."""
         self._feast.materialize(since, until)
+        _close_offline_store()
         write_atomically(self._folder / ONLINE_STATE, json.dumps({"until": until.isoformat()}))
 
     def online_until(self) -> datetime | None:
@@ -64,6 +69,7 @@ class FeatureStore:
         asked = pd.DataFrame({USER_ID: user_ids, AS_OF: pd.to_datetime(pd.Series(moments), utc=True)})
         asked[_ORDER] = range(len(asked))
         found = self._feast.get_historical_features(entity_df=asked, features=self._service).to_df()
+        _close_offline_store()
         if len(found) != len(asked):
             raise StoreUnavailableError(
                 f"the point-in-time join made {len(found)} rows of {len(asked)}; materialize the days again"
@@ -106,6 +112,12 @@ class FeatureStore:
             raise StoreUnavailableError(
                 "the feature store is empty; run `facet materialize DAY` first"
             ) from error
+
+
+def _close_offline_store() -> None:
+    """Feast leaves DuckDB open in ibis' default backend, and DuckDB complains of that when Python exits."""
+    ibis.get_backend().disconnect()
+    ibis.options.default_backend = None
 
 
 def _config(settings: Settings) -> dict[str, Any]:

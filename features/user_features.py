@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -24,6 +24,7 @@ class UserFeatures:
     """End of the day that the history was built for."""
 
 
+@runtime_checkable
 class FeatureLookup(Protocol):
     """Where serving gets its users from."""
 
