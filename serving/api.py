@@ -1,0 +1,130 @@
+"""Bodies of the HTTP API, with the examples that its documentation shows."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from serving.result import Reason
+
+ANSWER: dict[str, Any] = {
+    "user_id": 7,
+    "release": "20260131T120000-123456-9f2c1a7b",
+    "reason": None,
+    "interests": [
+        {
+            "interest": 0,
+            "weight": 0.75,
+            "is_searched": True,
+            "num_found": 200,
+            "num_kept": 141,
+            "top_tags": [12, 40],
+        }
+    ],
+    "candidates": [
+        {
+            "video_id": 4711,
+            "score": 0.83,
+            "interest": 0,
+            "also_found_by": [2],
+            "tags": [12, 40],
+            "uploader": 93,
+        }
+    ],
+}
+
+
+class RecallRequest(BaseModel):
+    """Whom to recall for, and how much."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"user_id": 7, "top_n": 200, "explain": True}}
+    )
+
+    user_id: int = Field(ge=0, le=2**63 - 1, description="id of the user in the watch logs")
+    top_n: int = Field(default=200, ge=1, le=1000, description="candidates wanted")
+    explain: bool = Field(default=False, description="also report every interest of the user")
+
+
+class CandidateBody(BaseModel):
+    """One video and where it comes from."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    video_id: int
+    score: float = Field(description="inner product with the interest; compare only within one channel")
+    interest: int = Field(description="interest that scores it highest, from 0; -1 is the popular channel")
+    also_found_by: list[int] = Field(description="other interests that found it")
+    tags: list[int]
+    uploader: int | None
+
+
+class InterestBody(BaseModel):
+    """One interest of the user."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    interest: int
+    weight: float = Field(description="share of the history's positives whose best interest this is")
+    is_searched: bool = Field(description="false if it was pruned for its small weight")
+    num_found: int = Field(description="hits of its search")
+    num_kept: int = Field(description="candidates under it after the merge")
+    top_tags: list[int]
+
+
+class RecallResponse(BaseModel):
+    """Candidates from one release, best first."""
+
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": ANSWER})
+
+    user_id: int
+    release: str
+    reason: Reason | None = Field(description="why the list is not, or not only, what the interests found")
+    interests: list[InterestBody] = Field(description="empty unless explain was set")
+    candidates: list[CandidateBody]
+
+
+class ReleaseResponse(BaseModel):
+    """The release that this process answers from."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "version": "20260131T120000-123456-9f2c1a7b",
+                "revision": 4,
+                "bundles": {"interests": "single_activation/20260131T120000-123456"},
+                "collections": {"interests": "videos_single_activation_20260131T120000_123456"},
+                "created_at": "2026-01-31T12:05:00Z",
+            }
+        }
+    )
+
+    version: str
+    revision: int = Field(description="grows by one with every flip")
+    bundles: dict[str, str] = Field(description="bundle of each channel")
+    collections: dict[str, str] = Field(description="Milvus collection of each channel")
+    created_at: datetime
+
+
+class Readiness(BaseModel):
+    """Whether full answers are possible, and if not, what is missing."""
+
+    is_ready: bool
+    missing: dict[str, str] = Field(description="what is wrong, by dependency: release, milvus, features")
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 describes it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What the documentation says about errors."""
+    schema: Mapping[str, Any] = Problem.model_json_schema()
+    content = {"application/problem+json": {"schema": schema}}
+    return {status: {"description": "Problem", "content": content} for status in statuses}

@@ -1,0 +1,123 @@
+"""HTTP face of recall. Parses, calls the recaller, counts, maps errors to status codes; no logic."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from features.errors import FacetError
+from serving.api import Problem, Readiness, RecallRequest, RecallResponse, ReleaseResponse, problem_responses
+from serving.errors import IndexUnavailableError, NoReleaseError
+from serving.live import LiveRecaller
+from serving.metrics import Metrics
+
+RECALL: Final = "/v1/recall"
+STATUS: Final[dict[type[FacetError], HTTPStatus]] = {
+    NoReleaseError: HTTPStatus.SERVICE_UNAVAILABLE,
+    IndexUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def create_app(live: LiveRecaller, metrics: Metrics, *, poll_seconds: float = 2.0) -> FastAPI:
+    """Build the app around ready dependencies, so that tests pass in their own.
+
+    Args:
+        poll_seconds: how often the release pointer is read, for as long as the app runs.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        polling = asyncio.create_task(_follow_releases(live, poll_seconds))
+        yield
+        polling.cancel()
+        with suppress(asyncio.CancelledError):
+            await polling
+
+    app = FastAPI(
+        title="Facet", summary="Multi-interest recall for short video", version="1", lifespan=lifespan
+    )
+    _add_recall(app, live, metrics)
+    _add_operations(app, live, metrics)
+    _add_error_handlers(app, metrics)
+    return app
+
+
+def _add_recall(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
+    @app.post(RECALL, responses=problem_responses(422, 503), tags=["recall"])
+    def recall(request: RecallRequest) -> RecallResponse:  # def: look-up and search block
+        """The best videos for a user, each with the interest that found it; nothing the user has seen."""
+        started = time.perf_counter()
+        result = live.recaller.recall(request.user_id, request.top_n, request.explain)
+        metrics.count_answer(result, time.perf_counter() - started)
+        return RecallResponse.model_validate(result)
+
+    @app.get("/v1/release", responses=problem_responses(503), tags=["recall"])
+    def release() -> ReleaseResponse:
+        """The release that this process answers from."""
+        found = live.recaller.release
+        return ReleaseResponse(
+            version=found.version,
+            revision=found.revision,
+            bundles=found.bundles,
+            collections=found.collections,
+            created_at=found.created_at.replace(tzinfo=UTC),
+        )
+
+
+def _add_operations(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
+    @app.get("/healthz", tags=["operations"])
+    async def healthz() -> dict[str, str]:
+        """Whether the process runs; says nothing about what it depends on."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["operations"], responses={503: {"model": Readiness}})
+    def readyz(response: Response) -> Readiness:
+        """Whether full answers are possible now: a release is open, Milvus and the feature store answer."""
+        missing = live.problems()
+        if missing:
+            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        return Readiness(is_ready=not missing, missing=missing)
+
+    @app.get("/metrics", tags=["operations"], response_class=Response)
+    async def prometheus() -> Response:
+        """Metrics in Prometheus' text format."""
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
+    def answer(request: Request, status: int, detail: str) -> JSONResponse:
+        if request.url.path == RECALL:
+            metrics.count_request(status)
+        problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+        return JSONResponse(problem.model_dump(), status, media_type="application/problem+json")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        fields = (f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors())
+        return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(fields))
+
+    @app.exception_handler(FacetError)
+    async def expected(request: Request, error: FacetError) -> JSONResponse:
+        return answer(request, STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR), str(error))
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return answer(request, error.status_code, str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> JSONResponse:
+        return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected error; see the log of serving")
+
+
+async def _follow_releases(live: LiveRecaller, poll_seconds: float) -> None:
+    while True:
+        await asyncio.to_thread(live.refresh)
+        await asyncio.sleep(poll_seconds)

@@ -1,0 +1,46 @@
+"""Attributes of the videos of one bundle, in memory: a look-up in the feature store costs 13 ms per 200.
+
+Shape letters: N any number of ids.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int64
+
+from features.bundle import Bundle
+from features.schema import PAD_ROW, TAG_IDS, UPLOADER_ID
+from features.vocabulary import Vocabulary
+
+NO_UPLOADER = -1
+
+
+class Catalogue:
+    """Tags and uploader per video id; a video outside the bundle has none."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.vocabulary: Vocabulary = bundle.vocabulary
+        uploaders = pc.fill_null(bundle.items[UPLOADER_ID], NO_UPLOADER)
+        self._uploaders = uploaders.to_numpy()
+        tags = pc.fill_null(bundle.items[TAG_IDS], pa.scalar([], pa.list_(pa.int64()))).combine_chunks()
+        self._tag_starts = tags.offsets.to_numpy()
+        self._tags = tags.values.to_numpy(zero_copy_only=False)
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    def known(self, video_ids: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " M"]:
+        """Those ids that the bundle has, in their order."""
+        return video_ids[self.vocabulary.rows_of(video_ids) != PAD_ROW]
+
+    def attributes(self, video_ids: Int64[np.ndarray, " N"]) -> list[tuple[list[int], int | None]]:
+        """Tags and uploader of each id."""
+        return [self._attributes(row) for row in self.vocabulary.rows_of(video_ids).tolist()]
+
+    def _attributes(self, row: int) -> tuple[list[int], int | None]:
+        if row == PAD_ROW:
+            return [], None
+        place = row - 1
+        tags = self._tags[self._tag_starts[place] : self._tag_starts[place + 1]].tolist()
+        uploader = int(self._uploaders[place])
+        return tags, None if uploader == NO_UPLOADER else uploader

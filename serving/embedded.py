@@ -1,0 +1,127 @@
+"""The embedded Milvus Lite server: started as a child where no Milvus answers, stopped at the end.
+
+    python -m serving.embedded DATA_DIR HOST PORT
+
+The child reads its standard input and ends when that ends, so a killed parent leaves no server behind.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from features.settings import Settings
+from serving.errors import IndexUnavailableError
+from serving.settings import ServingSettings
+
+log = structlog.get_logger(__name__)
+
+REPOSITORY: Final = Path(__file__).resolve().parents[1]
+START_SECONDS: Final = 60.0
+"""Two to five seconds on an idle core, most of it imports."""
+STOP_SECONDS: Final = 10.0
+LOG_TAIL: Final = 2_000
+
+
+@contextmanager
+def milvus_server(serving_settings: ServingSettings, settings: Settings) -> Iterator[str]:
+    """The URI of a Milvus that answers, for the time of the ``with`` block.
+
+    What already answers at ``milvus_uri`` is used and left alone. Otherwise Milvus Lite is started over
+    ``FACET_HOME/milvus``, but only where the URI is a loopback address without credentials.
+
+    Raises:
+        IndexUnavailableError: nothing answers and nothing may be, or could be, started.
+    """
+    if is_listening(serving_settings):
+        yield serving_settings.milvus_uri
+        return
+    if not serving_settings.may_embed_milvus:
+        raise IndexUnavailableError(
+            f"no Milvus answers at {serving_settings.milvus_uri}; start it or correct FACET_MILVUS_URI"
+        )
+    log_file = settings.root / "logs" / "milvus.log"
+    child = _start(serving_settings, settings.root / "milvus", log_file)
+    try:
+        _wait_until_listening(child, serving_settings, log_file)
+        yield serving_settings.milvus_uri
+    finally:
+        _stop(child)
+
+
+def is_listening(serving_settings: ServingSettings) -> bool:
+    """Whether something accepts connections at ``milvus_uri``."""
+    address = (serving_settings.milvus_host, serving_settings.milvus_port)
+    try:
+        with socket.create_connection(address, timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def main(data_dir: str, host: str, port: str) -> None:
+    """Serve ``data_dir`` until standard input ends or a signal comes; then close it in order."""
+    from milvus_lite.adapter.grpc.server import run_server
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # run_server closes its files on Ctrl-C
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    run_server(data_dir, host, int(port))
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _start(serving_settings: ServingSettings, data_dir: Path, log_file: Path) -> subprocess.Popen[bytes]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    address = (serving_settings.milvus_host, str(serving_settings.milvus_port))
+    with log_file.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "serving.embedded", str(data_dir), *address],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C in a terminal must not end it before its parent is done
+        )
+
+
+def _wait_until_listening(
+    child: subprocess.Popen[bytes], serving_settings: ServingSettings, log_file: Path
+) -> None:
+    started = time.monotonic()
+    while not is_listening(serving_settings):
+        if child.poll() is not None or time.monotonic() - started > START_SECONDS:
+            tail = log_file.read_text(errors="replace")[-LOG_TAIL:]
+            raise IndexUnavailableError(
+                f"Milvus Lite did not start at {serving_settings.milvus_uri}; {log_file} ends with:\n{tail}"
+            )
+        time.sleep(0.1)
+    log.info(
+        "milvus lite started", uri=serving_settings.milvus_uri, seconds=round(time.monotonic() - started, 2)
+    )
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    if child.stdin is not None:
+        child.stdin.close()
+    try:
+        child.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

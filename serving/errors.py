@@ -1,0 +1,32 @@
+"""Errors that serving raises on purpose; the two branches are those of ``features/errors.py``.
+
+RetryLaterError
+    IndexUnavailableError   Milvus did not answer in time, or lost the collection
+    NoReleaseError          nothing is published yet
+    PublishConflictError    another publisher holds the lock or moved the pointer first
+PermanentError
+    VerificationError       a new collection does not hold what the bundle says
+    RollbackError           there is no release to go back to
+"""
+
+from features.errors import PermanentError, RetryLaterError
+
+
+class IndexUnavailableError(RetryLaterError):
+    """The vector index did not answer; the same call may work later."""
+
+
+class NoReleaseError(RetryLaterError):
+    """There is no live release to answer from."""
+
+
+class PublishConflictError(RetryLaterError):
+    """Somebody else publishes, or published first; nothing was changed."""
+
+
+class VerificationError(PermanentError):
+    """A collection does not hold what its bundle says; it never goes live."""
+
+
+class RollbackError(PermanentError):
+    """The release asked for cannot be made live."""

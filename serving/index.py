@@ -1,0 +1,77 @@
+"""What recall needs from a vector index, and the exact one in memory.
+
+Shape letters: K queries (the interests of one user), D dimensions, V videos, M hits per query, S excluded.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from features.merge import NO_VIDEO
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Best first per query; places that nothing was found for hold ``NO_VIDEO`` and -inf."""
+
+    video_ids: Int64[np.ndarray, "K M"]
+    scores: Float32[np.ndarray, "K M"]
+
+
+@runtime_checkable
+class CandidateIndex(Protocol):
+    """Nearest videos by inner product."""
+
+    def search(
+        self, queries: Float32[np.ndarray, "K D"], limit: int, *, exclude: Int64[np.ndarray, " S"]
+    ) -> Hits:
+        """At most ``limit`` videos per query, none of ``exclude``, in one call for all queries.
+
+        Excluding takes nothing away: a query gets fewer than ``limit`` only if fewer are left.
+
+        Raises:
+            IndexUnavailableError: it did not answer in time.
+        """
+        ...
+
+    def check(self) -> None:
+        """Return if the index can be searched now.
+
+        Raises:
+            IndexUnavailableError: it cannot; the text says why.
+        """
+        ...
+
+
+class ExactIndex:
+    """Brute force: the yardstick for Milvus in tests and when a collection is verified."""
+
+    def __init__(self, video_ids: Int64[np.ndarray, " V"], vectors: Float32[np.ndarray, "V D"]) -> None:
+        self._video_ids = video_ids
+        self._vectors = vectors
+
+    def search(
+        self, queries: Float32[np.ndarray, "K D"], limit: int, *, exclude: Int64[np.ndarray, " S"]
+    ) -> Hits:
+        """See ``CandidateIndex``; ties go to the smaller id."""
+        left = np.flatnonzero(~np.isin(self._video_ids, exclude))
+        ids = self._video_ids[left]
+        scores = queries @ self._vectors[left].T  # (K, V)
+        order = np.lexsort((np.broadcast_to(ids, scores.shape), -scores), axis=1)[:, :limit]
+        return Hits(ids[order], np.take_along_axis(scores, order, axis=1))
+
+    def check(self) -> None:
+        """See ``CandidateIndex``; memory always answers."""
+
+
+def pad_hits(rows: list[tuple[list[int], list[float]]]) -> Hits:
+    """Rows of different length as two matrices, as wide as the longest."""
+    width = max((len(ids) for ids, _ in rows), default=0)
+    video_ids = np.full((len(rows), width), NO_VIDEO, dtype=np.int64)
+    scores = np.full((len(rows), width), -np.inf, dtype=np.float32)
+    for k, (ids, distances) in enumerate(rows):
+        video_ids[k, : len(ids)] = ids
+        scores[k, : len(ids)] = distances
+    return Hits(video_ids, scores)

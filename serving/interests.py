@@ -1,0 +1,54 @@
+"""A user's history to interest vectors, by the program that the bundle exported.
+
+Shape letters: K interests, D dimensions.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from features.bundle import EXTRACTOR, Bundle
+from features.capacity import keep_active
+from features.history import History, pad_histories
+from features.schema import PAD_ROW
+
+
+@dataclass(frozen=True, slots=True)
+class UserInterests:
+    """All interests of one user, pruned ones included."""
+
+    vectors: Float32[np.ndarray, "K D"]
+    activation: Float32[np.ndarray, " K"]
+    """Share of the history's positives whose best interest is k."""
+    is_searched: Bool[np.ndarray, " K"]
+    """False where the interest is pruned; at least one is searched."""
+
+
+class InterestExtractor:
+    """The ONNX program of one ``interests`` bundle. Safe to call from several threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        # One request is one row: more threads only get in each other's way.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = ort.InferenceSession(
+            bundle.path / EXTRACTOR, sess_options=options, providers=["CPUExecutionProvider"]
+        )
+        self._vocabulary = bundle.vocabulary
+        self._length = bundle.manifest.history_length
+
+    def extract(self, history: History, now: datetime) -> UserInterests | None:
+        """Interests of one user, or ``None`` if the bundle knows no video of the history.
+
+        Args:
+            now: ages of watches count from here.
+        """
+        batch = pad_histories([history], self._vocabulary, length=self._length, now=now)
+        if (batch.video_rows == PAD_ROW).all():
+            return None
+        interests, activation = self._session.run(["interests", "activation"], batch.feed())
+        return UserInterests(interests[0], activation[0], keep_active(activation)[0])

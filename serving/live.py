@@ -1,0 +1,112 @@
+"""The recaller of the release that is live: follows the pointer and swaps one reference.
+
+The new release is opened and warmed beside the old one. A request takes the reference once, so it is
+answered by one release from beginning to end; the old one goes when its last request is done.
+"""
+
+import threading
+from functools import cached_property
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from features.errors import FacetError
+from features.release import Release, current_release, open_registry
+from features.settings import Settings
+from serving.errors import NoReleaseError
+from serving.lookup import TimedLookup, open_lookup
+from serving.metrics import Metrics
+from serving.milvus import MilvusConnection
+from serving.recall import Recaller, open_recaller
+from serving.settings import ServingSettings
+
+log = structlog.get_logger(__name__)
+
+
+class LiveRecaller:
+    """Hands out the current ``Recaller``; ``refresh`` picks up another release.
+
+    Args:
+        users: where histories come from; by default the feature store of this home, opened when needed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        serving_settings: ServingSettings,
+        *,
+        metrics: Metrics,
+        users: TimedLookup | None = None,
+    ) -> None:
+        self._settings = settings
+        self._serving_settings = serving_settings
+        self._metrics = metrics
+        self._given_users = users
+        self._connection = MilvusConnection(serving_settings)
+        self._recaller: Recaller | None = None
+        self._refreshing = threading.Lock()
+        self._problem = "the release pointer was not read yet"
+
+    @property
+    def recaller(self) -> Recaller:
+        """What answers now.
+
+        Raises:
+            NoReleaseError: no release could be opened yet; the text says why.
+        """
+        if (recaller := self._recaller) is None:
+            raise NoReleaseError(self._problem)
+        return recaller
+
+    def refresh(self) -> bool:
+        """Follow the pointer; true if another release answers from now on.
+
+        A release that cannot be opened leaves the old one in place and is tried again next time.
+        """
+        with self._refreshing:
+            try:
+                return self._follow()
+            except (FacetError, SQLAlchemyError, OSError) as error:
+                self._problem = str(error)
+                self._metrics.count_failed_flip()
+                log.error("release not opened, the old one stays", error=str(error))
+                return False
+
+    def problems(self) -> dict[str, str]:
+        """What is missing for full answers, by dependency."""
+        if self._recaller is None:
+            return {"release": self._problem}
+        return self._recaller.problems()
+
+    def _follow(self) -> bool:
+        release = current_release(self._engine)
+        if release is None:
+            raise NoReleaseError("no release is live yet; train a bundle and run `facet publish BUNDLE`")
+        if self._recaller is not None and _is_same(self._recaller.release, release):
+            return False
+        self._recaller = open_recaller(
+            self._settings,
+            self._serving_settings,
+            release=release,
+            users=self._users,
+            connection=self._connection,
+        )
+        self._metrics.count_flip(release.version, release.revision)
+        log.info("answering from release", version=release.version, revision=release.revision)
+        return True
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        return open_registry(self._settings)
+
+    @cached_property
+    def _users(self) -> TimedLookup:
+        if self._given_users is not None:
+            return self._given_users
+        timeout = self._serving_settings.features_timeout_ms / 1000
+        return open_lookup(self._settings, timeout_seconds=timeout)
+
+
+def _is_same(mine: Release, other: Release) -> bool:
+    return (mine.version, mine.revision) == (other.version, other.revision)

@@ -1,0 +1,94 @@
+"""Every metric of the serving process, in one table. All label values exist from the start, so that a rate
+over a rare event is 0 and not missing.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+
+from serving.result import Reason, RecallResult
+
+STAGES: Final = ("features", "interests", "search", "merge", "total")
+STRATEGIES: Final = ("interests", "filled", "popular", "none")
+STATUSES: Final = ("200", "422", "500", "503")
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Seconds; the deadlines of look-up and search lie inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric; ``labels`` maps each label to the values it can have."""
+
+    kind: type[MetricWrapperBase]
+    help: str
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+METRICS: Final[dict[str, Spec]] = {
+    "facet_requests_total": Spec(
+        Counter,
+        "Answers of /v1/recall by HTTP status and by where the list comes from",
+        {"status": STATUSES, "strategy": STRATEGIES},
+    ),
+    "facet_latency_seconds": Spec(Histogram, "Seconds per stage of /v1/recall", {"stage": STAGES}),
+    "facet_fallback_total": Spec(
+        Counter,
+        "Answers that are not, or not only, what the interests found",
+        {"reason": tuple(reason.value for reason in Reason)},
+    ),
+    "facet_release_flips_total": Spec(
+        Counter,
+        "Releases that this process picked up, or could not open",
+        {"result": ("opened", "failed")},
+    ),
+    "facet_release_info": Spec(Gauge, "1 for the release that this process answers from", {"version": ()}),
+    "facet_release_revision": Spec(Gauge, "Revision of the release pointer that this process follows"),
+}
+
+
+class Metrics:
+    """The metrics of one process or one test."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._metrics = {name: self._create(name, spec) for name, spec in METRICS.items()}
+
+    def count_answer(self, result: RecallResult, seconds: float) -> None:
+        """Count one answer of recall and its stages."""
+        self.count_request(200, result.strategy)
+        if result.reason is not None:
+            self._metrics["facet_fallback_total"].labels(result.reason.value).inc()
+        latency = self._metrics["facet_latency_seconds"]
+        for stage, elapsed in {**result.stage_seconds, "total": seconds}.items():
+            latency.labels(stage).observe(elapsed)
+
+    def count_request(self, status: int, strategy: str = "none") -> None:
+        """Count one request of /v1/recall by how it ended."""
+        self._metrics["facet_requests_total"].labels(str(status), strategy).inc()
+
+    def count_flip(self, version: str, revision: int) -> None:
+        """Record the release that answers from now on."""
+        self._metrics["facet_release_flips_total"].labels("opened").inc()
+        info = self._metrics["facet_release_info"]
+        info.clear()
+        info.labels(version).set(1)
+        self._metrics["facet_release_revision"].set(revision)
+
+    def count_failed_flip(self) -> None:
+        """Record that a live release could not be opened."""
+        self._metrics["facet_release_flips_total"].labels("failed").inc()
+
+    def render(self) -> bytes:
+        """Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _create(self, name: str, spec: Spec) -> MetricWrapperBase:
+        buckets = {"buckets": BUCKETS} if spec.kind is Histogram else {}
+        metric = spec.kind(name, spec.help, list(spec.labels), registry=self._registry, **buckets)
+        for values in itertools.product(*spec.labels.values()) if spec.labels else ():
+            metric.labels(*values)
+        return metric

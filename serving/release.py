@@ -1,0 +1,164 @@
+"""The only writer of the release registry. See ``features/release.py`` for the tables.
+
+::
+
+    building -> verified -> live -> retired -> dropped
+        \\-> failed              ^------/   rollback
+
+The pointer moves by compare-and-swap: a flip names the revision that it saw, and of two flips that saw
+the same one wins.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from features.release import POINTER, RELEASES
+from serving.errors import PublishConflictError, RollbackError
+
+INTERESTS: Final = "interests"
+POPULAR: Final = "popular"
+"""Channels: each is filled by one bundle of the release."""
+
+BUILDING: Final = "building"
+VERIFIED: Final = "verified"
+LIVE: Final = "live"
+RETIRED: Final = "retired"
+FAILED: Final = "failed"
+DROPPED: Final = "dropped"
+SERVABLE: Final = (VERIFIED, LIVE, RETIRED)
+"""States in which the collections of a release are complete."""
+KEPT_RELEASES: Final = 3
+POINTER_ID: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the registry, live or not."""
+
+    version: str
+    state: str
+    bundles: dict[str, str]
+    collections: dict[str, str]
+    created_at: datetime
+
+
+class ReleaseWriter:
+    """Writes releases and the pointer.
+
+    Args:
+        engine: from ``features.release.open_registry``.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def begin(
+        self, version: str, *, bundles: dict[str, str], collections: dict[str, str], created_by: str
+    ) -> None:
+        """Register a release as ``building``, before anything of it is built; also a failed one again."""
+        row = {
+            "state": BUILDING,
+            "bundles": bundles,
+            "collections": collections,
+            "created_at": datetime.now(UTC).replace(tzinfo=None),
+            "created_by": created_by,
+            "reason": None,
+        }
+        with self._engine.begin() as connection:
+            again = sa.update(RELEASES).where(RELEASES.c.version == version).values(row)
+            if not connection.execute(again).rowcount:
+                connection.execute(sa.insert(RELEASES).values(version=version, **row))
+
+    def set_state(self, version: str, state: str, *, reason: str | None = None) -> None:
+        """Move a release that is not live to another state."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(RELEASES)
+                .where(RELEASES.c.version == version, RELEASES.c.state != LIVE)
+                .values(state=state, reason=reason)
+            )
+
+    def flip(self, version: str, *, expected_revision: int) -> None:
+        """Make a servable release live in one transaction and retire the one before it.
+
+        Args:
+            expected_revision: of the pointer as the caller saw it; 0 before the first release.
+
+        Raises:
+            PublishConflictError: the pointer moved meanwhile, or the release is no longer servable.
+        """
+        try:
+            with self._engine.begin() as connection:
+                self._move_pointer(connection, version, expected_revision)
+                retired = sa.update(RELEASES).where(RELEASES.c.state == LIVE).values(state=RETIRED)
+                connection.execute(retired)
+                lives = (
+                    sa.update(RELEASES)
+                    .where(RELEASES.c.version == version, RELEASES.c.state.in_(SERVABLE))
+                    .values(state=LIVE, reason=None)
+                )
+                if connection.execute(lives).rowcount != 1:
+                    raise PublishConflictError(
+                        f"release {version} is not servable; publish its bundles again"
+                    )
+        except IntegrityError as error:
+            raise _conflict(expected_revision) from error
+
+    def entries(self) -> list[Entry]:
+        """All releases, the one that was published last first."""
+        columns = (RELEASES.c[name] for name in Entry.__slots__)
+        query = sa.select(*columns).order_by(RELEASES.c.created_at.desc(), RELEASES.c.version.desc())
+        with self._engine.connect() as connection:
+            return [Entry(*row) for row in connection.execute(query)]
+
+    def rollback_target(self, live: str, version: str | None) -> str:
+        """The release to go back to: ``version``, or else what was published last before the live one.
+
+        Raises:
+            RollbackError: there is none, or its collections are gone; the text names those that can be had.
+        """
+        entries = {entry.version: entry for entry in self.entries()}
+        retired = [entry for entry in entries.values() if entry.state == RETIRED]
+        if version is None:
+            older = [entry for entry in retired if entry.created_at < entries[live].created_at]
+            version = older[0].version if older else None
+        if version is None or version not in {live, *(entry.version for entry in retired)}:
+            names = ", ".join(entry.version for entry in retired) or "none"
+            raise RollbackError(
+                f"cannot go back to {version or 'an older release'}: the releases kept are {names}"
+            )
+        return version
+
+    def retention(self, live: str, previous: str | None) -> tuple[list[Entry], list[Entry]]:
+        """Releases to keep and to drop: the live one, the one it replaced, and the last published.
+
+        Only those that are neither kept nor building count as droppable.
+        """
+        entries = self.entries()
+        order = [live, *([previous] if previous else []), *(e.version for e in entries if e.state == RETIRED)]
+        kept = list(dict.fromkeys(order))[:KEPT_RELEASES]
+        return [e for e in entries if e.version in kept], [e for e in entries if e.version not in kept]
+
+    @staticmethod
+    def _move_pointer(connection: sa.Connection, version: str, expected_revision: int) -> None:
+        values = {"version": version, "revision": expected_revision + 1}
+        if expected_revision == 0:
+            connection.execute(sa.insert(POINTER).values(id=POINTER_ID, **values))
+            return
+        moved = connection.execute(
+            sa.update(POINTER)
+            .where(POINTER.c.id == POINTER_ID, POINTER.c.revision == expected_revision)
+            .values(values)
+        )
+        if moved.rowcount != 1:
+            raise _conflict(expected_revision)
+
+
+def _conflict(expected_revision: int) -> PublishConflictError:
+    return PublishConflictError(
+        f"the release pointer moved on from revision {expected_revision}; nothing was changed, run again"
+    )

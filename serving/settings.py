@@ -1,0 +1,52 @@
+"""Settings of serving: environment variables ``FACET_*``, read once at start."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class ServingSettings(BaseSettings):
+    """Read once, at start, with ``ServingSettings()``; tests pass their own values."""
+
+    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
+
+    host: str = Field(default="127.0.0.1", description="address that the API listens on")
+    port: int = Field(default=8000, ge=1, le=65535, description="port that the API listens on")
+    milvus_uri: str = Field(
+        default="http://127.0.0.1:19530",
+        description="Milvus; a loopback address that does not answer is served by an embedded Milvus Lite",
+    )
+    milvus_token: SecretStr | None = Field(
+        default=None, description="credentials of Milvus as user:password or API key; none if unset"
+    )
+    features_timeout_ms: int = Field(
+        default=500, ge=1, description="deadline of the look-up in the feature store; then popular videos"
+    )
+    search_timeout_ms: int = Field(
+        default=1000, ge=1, description="deadline of the index search; then popular videos"
+    )
+    release_poll_seconds: float = Field(
+        default=2.0, gt=0, description="how often serving looks whether another release is live"
+    )
+    publish_timeout_seconds: float = Field(
+        default=600.0, gt=0, description="deadline of one call that loads or verifies a collection"
+    )
+
+    @property
+    def milvus_host(self) -> str:
+        """Host of ``milvus_uri``."""
+        return urlsplit(self.milvus_uri).hostname or ""
+
+    @property
+    def milvus_port(self) -> int:
+        """Port of ``milvus_uri``."""
+        return urlsplit(self.milvus_uri).port or 19530
+
+    @property
+    def may_embed_milvus(self) -> bool:
+        """Whether Facet may start its own Milvus Lite: only on this machine, and never with credentials."""
+        return self.milvus_host in LOOPBACK and self.milvus_token is None

@@ -1,0 +1,173 @@
+"""Small bundles whose recall can be worked out by hand.
+
+The extractor of ``write_interests`` has two interests: the vector of the newest known watch and the vector of
+the one before it. The activation of each is its share of those two watches' positives.
+
+Shape letters: V videos, D dimensions.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float32, Int64
+from onnx import TensorProto, helper, numpy_helper
+
+from features.bundle import (
+    EXTRACTOR,
+    INTERESTS_KIND,
+    ITEM_VECTORS,
+    RANKING,
+    RANKING_KIND,
+    RANKING_SCHEMA,
+    VOCABULARY,
+    DataSource,
+    Manifest,
+    item_table,
+    write_bundle,
+)
+from features.positives import PositiveRule
+from features.schema import (
+    CATEGORY,
+    DURATION_SECONDS,
+    LANGUAGE,
+    PUBLISHED_AT,
+    RANK,
+    SCORE,
+    SEGMENT,
+    TAG_IDS,
+    TIMESTAMP,
+    UPLOADER_ID,
+    VIDEO_ID,
+)
+from features.settings import Settings
+from features.vocabulary import Vocabulary
+
+HISTORY_LENGTH = 4
+
+# Cooking (tag 1) points along the first axis, football (tag 2) along the second; 50 is in between and, as
+# the last of the vocabulary, the least popular.
+VIDEO_IDS = np.array([10, 20, 30, 40, 50])
+VECTORS = np.array([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.2, 0.8], [0.6, 0.6]], dtype=np.float32)
+TAGS = [[1], [2], [1], [2], [1, 2]]
+UPLOADERS = [7, 8, 7, 8, 9]
+
+
+def write_interests(
+    settings: Settings,
+    version: str = "v1",
+    *,
+    video_ids: Int64[np.ndarray, " V"] = VIDEO_IDS,
+    vectors: Float32[np.ndarray, "V D"] = VECTORS,
+) -> Path:
+    """An ``interests`` bundle; videos beyond the five above have no tags and uploader 0."""
+
+    def write_files(folder: Path) -> None:
+        onnx.save(_extractor(vectors), folder / EXTRACTOR)
+        pq.write_table(item_table(video_ids, vectors, _videos(video_ids)), folder / ITEM_VECTORS)
+        pq.write_table(Vocabulary(video_ids).to_table(), folder / VOCABULARY)
+
+    manifest = _manifest(INTERESTS_KIND, "tiny", version, len(video_ids)).model_copy(
+        update={"num_interests": 2, "dim": vectors.shape[1], "history_length": HISTORY_LENGTH}
+    )
+    return write_bundle(settings.bundles, manifest, write_files)
+
+
+def write_ranking(settings: Settings, lists: dict[str | None, list[int]], version: str = "p1") -> Path:
+    """A ``ranking`` bundle with one list per segment; scores fall by one from the length of the list."""
+    columns = {
+        SEGMENT: [segment for segment, ids in lists.items() for _ in ids],
+        RANK: [rank for ids in lists.values() for rank in range(len(ids))],
+        VIDEO_ID: [video_id for ids in lists.values() for video_id in ids],
+        SCORE: [float(len(ids) - rank) for ids in lists.values() for rank in range(len(ids))],
+    }
+    manifest = _manifest(RANKING_KIND, "popularity", version, len(columns[VIDEO_ID]))
+    table = pa.table(columns, schema=RANKING_SCHEMA)
+    return write_bundle(settings.bundles, manifest, lambda folder: pq.write_table(table, folder / RANKING))
+
+
+def unit_vectors(num_videos: int, dim: int, seed: int = 0) -> Float32[np.ndarray, "V D"]:
+    """Random directions."""
+    vectors = np.random.default_rng(seed).normal(size=(num_videos, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _videos(video_ids: np.ndarray) -> pa.Table:
+    known = [dict(zip(VIDEO_IDS.tolist(), column, strict=True)) for column in (UPLOADERS, TAGS)]
+    ids = video_ids.tolist()
+    return pa.table(
+        {
+            VIDEO_ID: ids,
+            UPLOADER_ID: [known[0].get(i, 0) for i in ids],
+            TAG_IDS: pa.array([known[1].get(i) for i in ids], pa.list_(pa.int64())),
+            CATEGORY: pa.array([None if i == 10 else "any" for i in ids], pa.string()),
+            DURATION_SECONDS: [15.0 for _ in ids],
+            PUBLISHED_AT: pa.array([datetime(2026, 1, 1, tzinfo=UTC) for _ in ids], TIMESTAMP),
+            LANGUAGE: pa.array([None for _ in ids], pa.string()),
+        }
+    )
+
+
+def _manifest(kind: str, model: str, version: str, num_videos: int) -> Manifest:
+    moment = datetime(2026, 1, 22, tzinfo=UTC)
+    return Manifest(
+        kind=kind,
+        model=model,
+        version=version,
+        created_at=moment,
+        code_commit="test",
+        config={},
+        rule=PositiveRule(),
+        data=DataSource(
+            until=moment,
+            snapshots={},
+            first_day="2026-01-01",
+            last_day="2026-01-21",
+            num_watches=9,
+            num_positives=3,
+            num_users=2,
+        ),
+        num_videos=num_videos,
+    )
+
+
+def _extractor(vectors: np.ndarray) -> onnx.ModelProto:
+    table = np.vstack([np.zeros((1, vectors.shape[1]), dtype=np.float32), vectors])
+    constants = {
+        "table": table,
+        "newest_two": np.array([HISTORY_LENGTH - 1, HISTORY_LENGTH - 2]),
+        "two": np.array(2),
+        "one": np.array(1.0, dtype=np.float32),
+        "axis": np.array([1]),
+    }
+    nodes = [
+        helper.make_node("Gather", ["video_rows", "newest_two"], ["rows"], axis=1),
+        helper.make_node("Gather", ["table", "rows"], ["interests"], axis=0),
+        helper.make_node("Gather", ["actions", "newest_two"], ["codes"], axis=1),
+        helper.make_node("Mod", ["codes", "two"], ["positive"]),  # the lowest bit is Action.POSITIVE
+        helper.make_node("Cast", ["positive"], ["won"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["won", "axis"], ["total"], keepdims=1),
+        helper.make_node("Max", ["total", "one"], ["divisor"]),
+        helper.make_node("Div", ["won", "divisor"], ["activation"]),
+    ]
+    shape = ["B", HISTORY_LENGTH]
+    graph = helper.make_graph(
+        nodes,
+        "two_newest",
+        [
+            helper.make_tensor_value_info("video_rows", TensorProto.INT64, shape),
+            helper.make_tensor_value_info("actions", TensorProto.INT64, shape),
+            helper.make_tensor_value_info("age_days", TensorProto.FLOAT, shape),
+        ],
+        [
+            helper.make_tensor_value_info("interests", TensorProto.FLOAT, ["B", 2, vectors.shape[1]]),
+            helper.make_tensor_value_info("activation", TensorProto.FLOAT, ["B", 2]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    return model

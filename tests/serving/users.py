@@ -1,0 +1,60 @@
+"""A feature store in memory, and the users of the tests."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from features.errors import StoreUnavailableError
+from features.history import History
+from features.positives import Action
+from features.user_features import UserFeatures
+from serving.lookup import TimedLookup
+
+NOW = datetime(2026, 1, 22, tzinfo=UTC)
+PLAYED, POSITIVE, LIKED = 0, int(Action.POSITIVE), int(Action.POSITIVE | Action.LIKED)
+
+
+class UsersInMemory:
+    """A ``FeatureLookup`` over a dictionary."""
+
+    def __init__(self, users: Mapping[int, UserFeatures]) -> None:
+        self._users = users
+
+    def lookup(self, user_id: int) -> UserFeatures | None:
+        return self._users.get(user_id)
+
+
+class BrokenStore:
+    """A ``FeatureLookup`` that never works, or works too late."""
+
+    def __init__(self, *, seconds: float | None = None) -> None:
+        self._seconds = seconds
+
+    def lookup(self, user_id: int) -> UserFeatures | None:
+        if self._seconds is None:
+            raise StoreUnavailableError("the store is down; start it")
+        time.sleep(self._seconds)
+        return None
+
+
+def user(
+    user_id: int,
+    watched: Sequence[tuple[int, int]] = (),
+    *,
+    seen: Sequence[int] | None = None,
+    segment: str | None = None,
+) -> UserFeatures:
+    """A user who watched ``(video, action)``, oldest first, an hour apart; has seen just these by default."""
+    videos = [video_id for video_id, _ in watched]
+    newest = int(NOW.timestamp() * 1e6)
+    times = [newest - hours * 3_600_000_000 for hours in range(len(videos), 0, -1)]
+    history = History(videos, times, [action for _, action in watched])
+    kept = np.array(videos if seen is None else seen, dtype=np.int64)
+    return UserFeatures(user_id, history, kept, segment=segment, feature_time=NOW)
+
+
+def timed(*users: UserFeatures) -> TimedLookup:
+    """These users behind a generous deadline."""
+    return TimedLookup(UsersInMemory({one.user_id: one for one in users}), timeout_seconds=20.0)
