@@ -80,7 +80,7 @@ def run_dags(
     span = f"{first}..{last_but_one}"
     airflow.wait_for_dags(DAGS, timeout_seconds=60.0)
     # The waiting run with the earliest ``run_after`` starts first: this one before the daily run of ``last``.
-    airflow.trigger("ingest_watch_logs", f"range__{span}", start_of(last), {"days": span})
+    airflow.trigger("ingest_watch_logs", f"range__{first}__{last_but_one}", start_of(last), {"days": span})
     airflow.unpause("ingest_watch_logs")
     progress.say(f"ingesting {span} as one range, the other DAGs paused")
     progress.follow(airflow, lambda runs: _num_done(runs, "ingest_watch_logs") == 1, "range")
@@ -90,7 +90,8 @@ def run_dags(
     progress.follow(airflow, lambda runs: _num_done(runs, "ingest_watch_logs") == 2, "daily")
     single = FacetCommand(
         ["train", "single_activation", "--until", last_but_one, "--set", "num_interests=1"],
-        stack.environment,
+        # One thread beside Airflow's training: more threads than cores wait for each other.
+        stack.environment | {"FACET_TRAIN_THREADS": "1", "OMP_NUM_THREADS": "1"},
         stack.logs / "train_one_vector.log",
     )
     progress.follow(airflow, lambda runs: _num_done(runs, "publish_release") == 1, "release")

@@ -47,34 +47,38 @@ class AirflowClient:
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler start runs of a DAG."""
-        self._http.patch(f"/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
+        self._ask("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, run_id: str, run_after: datetime, conf: Json) -> None:
         """Queue a run by hand. Of waiting runs the one with the earliest ``run_after`` starts first."""
         body = {"dag_run_id": run_id, "logical_date": None, "run_after": run_after.isoformat(), "conf": conf}
-        self._http.post(f"/dags/{dag_id}/dagRuns", json=body).raise_for_status()
+        self._ask("POST", f"/dags/{dag_id}/dagRuns", json=body)
 
     def runs(self) -> list[Json]:
         """All runs of all DAGs, oldest first."""
-        return self._get("/dags/~/dagRuns", order_by="id")["dag_runs"]
+        return self._ask("GET", "/dags/~/dagRuns", params={"order_by": "id"})["dag_runs"]
 
     def tasks(self) -> list[Json]:
         """All task instances of all runs."""
-        return self._get("/dags/~/dagRuns/~/taskInstances", limit="100")["task_instances"]
+        return self._ask("GET", "/dags/~/dagRuns/~/taskInstances", params={"limit": 100})["task_instances"]
 
     def import_errors(self) -> list[Json]:
         """DAG files that cannot be parsed."""
-        return self._get("/importErrors")["import_errors"]
+        return self._ask("GET", "/importErrors")["import_errors"]
 
     def log_tail(self, task: Json) -> str:
         """The newest lines of a task's log."""
         path = f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
-        found = self._get(f"{path}/logs/{task['try_number']}", map_index=str(task["map_index"]))
+        query = {"map_index": task["map_index"]}
+        found = self._ask("GET", f"{path}/logs/{task['try_number']}", params=query)
         lines = [_log_line(entry) for entry in found["content"]]
         return "\n".join(line for line in lines if not line.startswith("::"))[-LOG_TAIL_LENGTH:]
 
-    def _get(self, path: str, **query: str) -> Json:
-        found: Json = self._http.get(path, params=query).raise_for_status().json()
+    def _ask(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401 - httpx's own options
+        answer = self._http.request(method, path, **options)
+        if answer.is_error:
+            raise RetryLaterError(f"Airflow answers {method} {path} with {answer.status_code}: {answer.text}")
+        found: Json = answer.json()
         return found
 
 

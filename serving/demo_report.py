@@ -86,7 +86,7 @@ class Report:
         end = time.monotonic() + RELEASE_SECONDS
         while True:
             answer = httpx.get(f"{self._api}/v1/release", timeout=10)
-            if answer.is_success and answer.json()["release"] == version:
+            if answer.is_success and answer.json()["version"] == version:
                 return
             if time.monotonic() > end:
                 raise RetryLaterError(f"serving has not taken release {version}: {answer.text}")

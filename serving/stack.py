@@ -138,9 +138,10 @@ class Stack:
         log.info("stack starting", processes=list(self.processes), logs=str(self.logs))
 
     def wait_until_ready(self) -> None:
-        """Return when everything that listens is well."""
+        """Return when everything that listens is well; Feast's UI comes with the first features."""
         started = time.monotonic()
-        waiting = list(self.endpoints)
+        has_features = (self._settings.feast / "feature_store.yaml").exists()
+        waiting = [name for name in self.endpoints if name != "feast" or has_features]
         while waiting := [name for name in waiting if not self.endpoints[name].is_ready()]:
             self.require_alive()
             if time.monotonic() - started > START_SECONDS:
