@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Feast switches on deprecation warnings for everybody; those of its own dependencies help nobody here.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="ibis|feast")
+warnings.filterwarnings("ignore", message=r"Field name \"vector_enabled\"", category=UserWarning)
 _ORDER: Final = "asked_order"
 ONLINE_STATE: Final = "online.json"
 """Holds the moment that the online store is complete for; written after the rows."""
