@@ -215,9 +215,9 @@ def recall_batch(
 @app.command()
 def serve() -> None:
     """Run the HTTP API of the current release."""
-    from serving.app import main
+    from serving.run import serve as run
 
-    main()
+    run()
 
 
 @app.command()
