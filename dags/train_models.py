@@ -30,9 +30,9 @@ MODELS = ["popularity", "single_activation"]
 def train_models() -> None:
     @step()
     def choose_day() -> str:
-        from features.materialize import newest_day
+        from features.ingest import newest_committed_day
 
-        return newest_or_skip(days_of_run(FEATURES)[-1], newest_day())
+        return newest_or_skip(days_of_run(FEATURES)[-1], newest_committed_day())
 
     @step(max_active_tis_per_dagrun=2, map_index_template="{{ task.op_kwargs['model'] }}")
     def train(model: str, day: str) -> str:

@@ -135,6 +135,12 @@ def commit(folder: str, *, settings: Settings | None = None) -> list[str]:
     return staged.landing_days
 
 
+def newest_committed_day(*, settings: Settings | None = None) -> str | None:
+    """The newest landing day that was ever committed, or ``None``."""
+    reports = (settings or Settings()).reports / "ingest"
+    return max((path.stem for path in reports.glob("*.jsonl")), default=None)
+
+
 class _Staging:
     """The rows of one call of ``stage`` (``<table>_rows``) and what became of them (``<table>_outcomes``)."""
 

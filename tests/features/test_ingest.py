@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import BadInputError, InvalidDataError, StaleStageError
-from features.ingest import commit, ingest, stage
+from features.ingest import commit, ingest, newest_committed_day, stage
 from features.lake import Lake
 from features.schema import USERS, VIDEOS, WATCHES
 from features.settings import Settings
@@ -230,3 +230,16 @@ def _two_days(home: Path) -> Settings:
     today = [watch(f"b{i}", day=NEXT_DAY, hour=i % 24) for i in range(2000)]
     land_day(own, late + today, day=NEXT_DAY)
     return own
+
+
+def test_a_day_is_committed_when_its_stage_is(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assert newest_committed_day(settings=settings) is None
+    land_day(settings, [watch("b", day=NEXT_DAY)], day=NEXT_DAY)
+    land_day(settings, [watch("a")])
+    folder = stage([NEXT_DAY], settings=settings)
+    validate(folder, settings=settings)
+    assert newest_committed_day(settings=settings) is None
+    commit(folder, settings=settings)
+    ingest([DAY], settings=settings)
+    assert newest_committed_day(settings=settings) == NEXT_DAY, "the newest day, not the last one committed"
