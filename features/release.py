@@ -18,7 +18,7 @@ RELEASES: Final = sa.Table(
     "releases",
     METADATA,
     sa.Column("version", sa.String(64), primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False),  # building, verified, live, retired, failed
+    sa.Column("state", sa.String(16), nullable=False),  # building, verified, live, retired, failed, dropped
     sa.Column("bundles", sa.JSON, nullable=False),  # channel -> "<model>/<version>"
     sa.Column("collections", sa.JSON, nullable=False),  # channel -> Milvus collection
     sa.Column("created_at", sa.DateTime, nullable=False),  # UTC

@@ -5,10 +5,9 @@ over a rare event is 0 and not missing.
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics import MetricWrapperBase
 
 from serving.result import Reason, RecallResult
 
@@ -23,7 +22,7 @@ BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 class Spec:
     """One metric; ``labels`` maps each label to the values it can have."""
 
-    kind: type[MetricWrapperBase]
+    kind: type[Counter] | type[Gauge] | type[Histogram]
     help: str
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -55,7 +54,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._metrics = {name: self._create(name, spec) for name, spec in METRICS.items()}
+        self._metrics: dict[str, Any] = {name: self._create(name, spec) for name, spec in METRICS.items()}
 
     def count_answer(self, result: RecallResult, seconds: float) -> None:
         """Count one answer of recall and its stages."""
@@ -86,8 +85,8 @@ class Metrics:
         """Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def _create(self, name: str, spec: Spec) -> MetricWrapperBase:
-        buckets = {"buckets": BUCKETS} if spec.kind is Histogram else {}
+    def _create(self, name: str, spec: Spec) -> Counter | Gauge | Histogram:
+        buckets: dict[str, Any] = {"buckets": BUCKETS} if spec.kind is Histogram else {}
         metric = spec.kind(name, spec.help, list(spec.labels), registry=self._registry, **buckets)
         for values in itertools.product(*spec.labels.values()) if spec.labels else ():
             metric.labels(*values)

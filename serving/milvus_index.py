@@ -6,6 +6,8 @@ the collection and serving asks for exactly that one.
 Shape letters: K queries, D dimensions, S excluded.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from jaxtyping import Float32, Int64
 
@@ -14,6 +16,9 @@ from serving.collection import search_parameters
 from serving.errors import IndexUnavailableError
 from serving.index import Hits, pad_hits
 from serving.milvus import MilvusConnection
+
+if TYPE_CHECKING:
+    from pymilvus.client.search_result import SearchResult
 
 
 class MilvusIndex:
@@ -31,13 +36,35 @@ class MilvusIndex:
         self._collection = collection
         self._timeout_seconds = timeout_seconds
         self._num_videos = num_videos
+        self._is_loaded = False
 
     def search(
         self, queries: Float32[np.ndarray, "K D"], limit: int, *, exclude: Int64[np.ndarray, " S"]
     ) -> Hits:
         """See ``CandidateIndex``. A filter excludes, see docs/decisions/0004."""
+        if not self._is_loaded:
+            self.check()
+        try:
+            found = self._search(queries, limit, exclude)
+        except IndexUnavailableError:
+            self._is_loaded = False  # Milvus may have restarted: the next call loads before it searches
+            raise
+        return pad_hits([(hits.ids, hits.distances) for hits in found])
+
+    def check(self) -> None:
+        """See ``CandidateIndex``; also loads the collection, which a restarted Milvus Lite does not."""
+        with self._connection.translating(f"loading {self._collection!r}") as client:
+            if not client.has_collection(self._collection, timeout=self._timeout_seconds):
+                raise IndexUnavailableError(
+                    f"Milvus at {self._connection.uri} has no collection {self._collection!r}; "
+                    "publish its bundles again"
+                )
+            client.load_collection(self._collection, timeout=self._timeout_seconds)
+        self._is_loaded = True
+
+    def _search(self, queries: np.ndarray, limit: int, exclude: np.ndarray) -> "SearchResult":
         with self._connection.translating(f"search in {self._collection!r}") as client:
-            found = client.search(
+            return client.search(
                 self._collection,
                 data=queries,
                 limit=limit,
@@ -47,13 +74,3 @@ class MilvusIndex:
                 search_params=search_parameters(self._num_videos, limit),
                 timeout=self._timeout_seconds,
             )
-        return pad_hits([(hits.ids, hits.distances) for hits in found])
-
-    def check(self) -> None:
-        """See ``CandidateIndex``."""
-        with self._connection.translating(f"looking for {self._collection!r}") as client:
-            if not client.has_collection(self._collection, timeout=self._timeout_seconds):
-                raise IndexUnavailableError(
-                    f"Milvus at {self._connection.uri} has no collection {self._collection!r}; "
-                    "publish its bundles again"
-                )

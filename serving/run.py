@@ -1,7 +1,16 @@
 """``facet serve``: the API in this process, until a signal comes."""
 
+import sys
+from typing import TYPE_CHECKING, Any, Final, cast
+
 from features.settings import Settings
 from serving.settings import ServingSettings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+NOT_FOR_SERVING: Final = ("torch", "mlflow")
+SHUTDOWN_SECONDS: Final = 10
 
 
 def serve(settings: Settings | None = None, serving_settings: ServingSettings | None = None) -> None:
@@ -11,18 +20,33 @@ def serve(settings: Settings | None = None, serving_settings: ServingSettings | 
     """
     import uvicorn
 
+    serving_settings = serving_settings or ServingSettings()
+    uvicorn.run(
+        build_app(settings or Settings(), serving_settings),
+        host=serving_settings.host,
+        port=serving_settings.port,
+        access_log=False,  # /metrics counts requests; a line for each would drown the events
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI":
+    """The app over the real feature store and Milvus. The process is for serving alone from here on."""
+    keep_out(NOT_FOR_SERVING)
     from serving.app import create_app
     from serving.live import LiveRecaller
     from serving.metrics import Metrics
 
-    serving_settings = serving_settings or ServingSettings()
     metrics = Metrics()
-    live = LiveRecaller(settings or Settings(), serving_settings, metrics=metrics)
-    app = create_app(live, metrics, poll_seconds=serving_settings.release_poll_seconds)
-    uvicorn.run(
-        app,
-        host=serving_settings.host,
-        port=serving_settings.port,
-        access_log=False,  # /metrics counts requests; a line for each would drown the events
-        timeout_graceful_shutdown=10,
-    )
+    live = LiveRecaller(settings, serving_settings, metrics=metrics)
+    return create_app(live, metrics, poll_seconds=serving_settings.release_poll_seconds)
+
+
+def keep_out(modules: tuple[str, ...]) -> None:
+    """Let imports of ``modules`` fail in this process.
+
+    Feast imports torch wherever it is installed and goes on without it (feast/torch_wrapper.py); serving
+    never uses it, and it costs 3 s and some 300 MB.
+    """
+    for name in modules:
+        sys.modules.setdefault(name, cast(Any, None))

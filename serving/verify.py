@@ -47,7 +47,7 @@ def verify_collection(
     ids = bundle.video_ids[sample]
     stored = read_vectors(connection, name, ids, timeout_seconds=timeout_seconds)
     for video_id, vector in zip(ids.tolist(), bundle.vectors[sample], strict=True):
-        if not np.array_equal(stored.get(video_id), vector):
+        if video_id not in stored or not np.array_equal(stored[video_id], vector):
             raise VerificationError(
                 f"collection {name!r} does not hold the bundle's vector of video {video_id}; publish again"
             )

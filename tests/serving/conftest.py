@@ -1,3 +1,5 @@
+"""The Milvus Lite server that the tests of serving share."""
+
 import socket
 from collections.abc import Iterator
 

@@ -1,20 +1,23 @@
 """One contract, every index. Milvus runs for real, as a Milvus Lite server."""
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
+import psutil
 import pytest
 
 from features.bundle import open_bundle
 from features.settings import Settings
 from serving.collection import build_collection, collection_name
+from serving.embedded import milvus_server
 from serving.errors import IndexUnavailableError
 from serving.index import CandidateIndex, ExactIndex
 from serving.milvus import MilvusConnection
 from serving.milvus_index import MilvusIndex
 from serving.settings import ServingSettings
 from tests.serving.bundles import VECTORS, VIDEO_IDS, unit_vectors, write_interests
-from tests.serving.conftest import free_port
+from tests.serving.conftest import free_port, slow_machine
 
 COOKING_AND_FOOTBALL = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
 NOTHING = np.empty(0, dtype=np.int64)
@@ -100,3 +103,21 @@ def test_no_milvus_is_unavailable_and_its_address_named() -> None:
     index = MilvusIndex(MilvusConnection(nowhere), "videos_x", timeout_seconds=1.0, num_videos=5)
     with pytest.raises(IndexUnavailableError, match=nowhere.milvus_uri):
         index.search(COOKING_AND_FOOTBALL, 1, exclude=NOTHING)
+
+
+@pytest.mark.server
+def test_a_milvus_that_hangs_is_unavailable_after_the_deadline(settings: Settings) -> None:
+    milvus = slow_machine(free_port())
+    with milvus_server(milvus, settings):
+        milvus_index(settings, milvus, VIDEO_IDS, VECTORS)
+        index = MilvusIndex(MilvusConnection(milvus), "videos_tiny_v1", timeout_seconds=0.5, num_videos=5)
+        index.search(COOKING_AND_FOOTBALL, 1, exclude=NOTHING)
+        (server,) = (
+            child for child in psutil.Process().children() if str(milvus.milvus_port) in child.cmdline()
+        )
+        server.suspend()
+        started = time.monotonic()
+        with pytest.raises(IndexUnavailableError, match="search in 'videos_tiny_v1' failed"):
+            index.search(COOKING_AND_FOOTBALL, 1, exclude=NOTHING)
+        assert 0.4 < time.monotonic() - started < 3.0
+        server.resume()
