@@ -53,7 +53,7 @@ def main() -> int:
 
 def run(settings: Settings, progress: Progress) -> None:
     """All steps; the stack is down again when it returns or raises."""
-    _make_home(settings)
+    make_home(settings)
     _wait_for_midnight(progress)
     config = SimulationConfig(last_day=add_days(day_of(datetime.now(UTC)), -1), dirt=DIRT)
     progress.say(f"simulating {config.num_days} days; starting Airflow, Milvus Lite and the API")
@@ -102,7 +102,7 @@ def _num_done(runs: list[Json], dag_id: str) -> int:
     return sum(run["dag_id"] == dag_id and run["state"] == "success" for run in runs)
 
 
-def _make_home(settings: Settings) -> None:
+def make_home(settings: Settings) -> None:
     """An empty home; only what an earlier demo left is wiped.
 
     Raises:

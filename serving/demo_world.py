@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pyarrow.parquet as pq
 
@@ -11,8 +11,8 @@ from features.lake import Lake, connect
 from features.schema import TITLE, USER_ID, VIDEO_ID, VIDEOS, WATCHES
 from features.settings import Settings
 
-MIN_WATCHES, MAX_WATCHES = 80, 400
-"""A demo user has enough history for six interests, and is no outlier."""
+MIN_WATCHES: Final = 80
+"""Enough history for six interests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,11 @@ class DemoUser:
 class World:
     """Names of topics, tags and videos of one simulation, and its users."""
 
-    def __init__(self, settings: Settings, day: str) -> None:
+    def __init__(self, settings: Settings, day: str, *, min_watches: int = MIN_WATCHES) -> None:
         self._truth = settings.truth
         self._lake = Lake(settings)
         self._day = day
+        self._min_watches = min_watches
         self._topics = self._column("topics.parquet", "topic", "name")
         self.tags = self._column("tags.parquet", "tag_id", "name")
         topics = self._column("videos.parquet", VIDEO_ID, "topic")
@@ -49,7 +50,7 @@ class World:
             FROM (SELECT * FROM read_parquet($truth) WHERE day <= $day
                   QUALIFY row_number() OVER (PARTITION BY {USER_ID} ORDER BY day DESC) = 1)
             JOIN (SELECT {USER_ID}, count(*) AS num_watches FROM watches GROUP BY ALL) USING ({USER_ID})
-            WHERE num_interests = $wanted AND num_watches BETWEEN {MIN_WATCHES} AND {MAX_WATCHES}
+            WHERE num_interests = $wanted AND num_watches >= {self._min_watches}
             ORDER BY {USER_ID} LIMIT 1
             """,
             {"truth": str(self._truth / "users.parquet"), "day": self._day, "wanted": num_interests},
