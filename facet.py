@@ -23,7 +23,9 @@ from features.days import add_days, day_of, parse_days, parse_moment, parse_span
 from features.errors import BadInputError, FacetError
 from features.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 out = Console(highlight=False, soft_wrap=True)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="print one JSON object last")]
@@ -188,7 +190,7 @@ def recall(
     settings, serving = Settings(), ServingSettings()
     with milvus_server(serving, settings):
         result = open_recaller(settings, serving).recall(user_id, top_n, explain)
-    _print_recall(result.to_dict(), as_json)
+    _print_recall(dataclasses.asdict(result), as_json)
 
 
 @app.command("recall-batch")

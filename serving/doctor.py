@@ -101,7 +101,7 @@ def _disk(settings: Settings) -> Finding:
 def _registry(settings: Settings) -> Finding:
     try:
         release = current_release(open_registry(settings))
-    except sa.exc.SQLAlchemyError as error:
+    except (sa.exc.SQLAlchemyError, OSError) as error:
         first = str(error).splitlines()[0]
         return Finding("release registry", False, f"{first}; check FACET_DATABASE_URL")
     return Finding("release registry", True, f"release {release.version}" if release else "no release yet")
