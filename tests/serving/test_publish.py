@@ -13,7 +13,7 @@ from features.bundle import ITEM_VECTORS, open_bundle
 from features.errors import BadInputError, BundleError
 from features.release import Release, current_release, open_registry
 from features.settings import Settings
-from serving.collection import ALIAS, build_collection, collection_name
+from serving.collection import ALIAS, FLAT_BELOW, build_collection, collection_name
 from serving.errors import NoReleaseError, PublishConflictError, RollbackError, VerificationError
 from serving.milvus import MilvusConnection
 from serving.publish import publish, release_version, rollback
@@ -21,7 +21,7 @@ from serving.recall import open_recaller
 from serving.release import ReleaseWriter
 from serving.settings import ServingSettings
 from serving.verify import verify_collection
-from tests.serving.bundles import VECTORS, write_interests, write_ranking
+from tests.serving.bundles import VECTORS, VIDEO_IDS, unit_vectors, write_interests, write_ranking
 from tests.serving.users import POSITIVE, timed, user
 
 pytestmark = pytest.mark.server
@@ -180,12 +180,15 @@ def test_stopped_after_any_step_a_release_is_live_and_a_second_run_finishes(
     assert collections(milvus) == ["videos_tiny_v1", "videos_tiny_v2"]
 
 
-def test_a_half_loaded_collection_is_built_again(settings: Settings, milvus: ServingSettings) -> None:
-    half = write_interests(
-        Settings(home=settings.root / "other"), "v1", video_ids=np.array([10, 20]), vectors=VECTORS[:2] * 2
-    )
-    build_collection(MilvusConnection(milvus), open_bundle(half), timeout_seconds=60.0)
-    publish([write_interests(settings, "v1")], settings=settings, serving_settings=milvus)
+@pytest.mark.parametrize("rows", [slice(0, 2), slice(None, None, -1)], ids=["half of it", "other vectors"])
+def test_a_collection_that_no_release_vouches_for_is_built_again(
+    settings: Settings, milvus: ServingSettings, rows: slice
+) -> None:
+    elsewhere = Settings(home=settings.root / "elsewhere")
+    count = len(VECTORS[rows])
+    left_over = write_interests(elsewhere, video_ids=VIDEO_IDS[:count], vectors=VECTORS[rows].copy())
+    build_collection(MilvusConnection(milvus), open_bundle(left_over), timeout_seconds=60.0)
+    publish([write_interests(settings)], settings=settings, serving_settings=milvus)
     recaller = open_recaller(settings, milvus, users=timed(user(1, [(10, POSITIVE)], seen=[])))
     assert [c.video_id for c in recaller.recall(1, 3).candidates] == [10, 30, 50]
 
@@ -301,6 +304,21 @@ def test_a_live_release_whose_collection_was_lost_is_healed(
         client.drop_collection("videos_tiny_v1")
     assert publish([bundle], settings=settings, serving_settings=milvus) == version
     assert (collections(milvus), live(settings).revision) == (["videos_tiny_v1"], 1)
+
+
+@pytest.mark.slow
+def test_a_large_catalogue_gets_an_hnsw_index_and_passes_verification(
+    settings: Settings, milvus: ServingSettings
+) -> None:
+    vectors = unit_vectors(FLAT_BELOW, 8)
+    bundle = write_interests(settings, video_ids=np.arange(FLAT_BELOW), vectors=vectors)
+    publish([bundle], settings=settings, serving_settings=milvus)
+    with MilvusConnection(milvus).translating("describing") as client:
+        assert client.describe_index("videos_tiny_v1", "vector")["index_type"] == "HNSW"
+    recaller = open_recaller(settings, milvus, users=timed(user(1, [(0, POSITIVE)])))
+    scores = vectors[1:] @ vectors[0]  # video 0 is the history, so it is seen
+    found = recaller.recall(1, 20).candidates
+    assert [c.score for c in found] == pytest.approx(np.sort(scores)[::-1][:20], abs=1e-5)
 
 
 def test_names_of_models_and_versions_become_letters_that_milvus_allows(settings: Settings) -> None:
