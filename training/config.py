@@ -5,7 +5,7 @@ fields in its file. Defaults are the reference run.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -72,7 +72,7 @@ class TrainConfig(ModelConfig):
     """Share of the negatives drawn by watch count; the rest is drawn uniformly."""
 
     @model_validator(mode="after")
-    def _shares_are_ordered(self) -> Self:
+    def _shares_are_ordered(self) -> "TrainConfig":
         if self.hide_share_min > self.hide_share_max:
             raise ValueError(
                 f"hide_share_min={self.hide_share_min} lies above hide_share_max={self.hide_share_max}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -70,6 +70,7 @@ class Ranked:
     """Interests that were not pruned; none of a user without a known history."""
 
 
+@runtime_checkable
 class Ranker(Protocol):
     """One kind of bundle, opened for ranking."""
 

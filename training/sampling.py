@@ -9,7 +9,7 @@ counts less each time; with the sign the other way round, popular videos would b
 q mixes the uniform distribution and the watch counts: the uniform part bounds the weight of a rare video
 by 1 / (1 - popularity_share) times V / N and so the variance, the other part brings hard negatives.
 
-Shape letters: V videos (row 0, the padding, is never drawn), N distinct negatives.
+Shape letters: R = 1 + V rows (row 0, the padding, is never drawn), N distinct negatives.
 """
 
 from typing import NamedTuple
@@ -36,7 +36,9 @@ class NegativeSampler:
         popularity_share: probability that a draw follows ``counts`` and not the uniform distribution.
     """
 
-    def __init__(self, counts: Float[Tensor, " rows"], num_draws: int, popularity_share: float) -> None:
+    def __init__(
+        self, counts: Float[Tensor, " R"] | Int64[Tensor, " R"], num_draws: int, popularity_share: float
+    ) -> None:
         videos = counts[1:].double()
         self._num_draws = num_draws
         self._all_rows = torch.arange(1, len(counts)) if num_draws >= len(videos) else None

@@ -9,12 +9,13 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from features.settings import Settings
 from training.settings import TrainingSettings
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Where a run reports to."""
 

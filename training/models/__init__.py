@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from features.bundle import DataSource
 from features.errors import BadInputError
@@ -51,6 +51,7 @@ class Trained:
     """On the validation days inside the training data."""
 
 
+@runtime_checkable
 class Model(Protocol):
     """The module of a model."""
 

@@ -1,0 +1,13 @@
+"""The networks under test; a new model is one more line."""
+
+from training.models.single_activation import SingleActivationConfig, SingleActivationNetwork
+from training.network import InterestNetwork
+
+NUM_ROWS = 40
+K, D = 3, 8
+
+
+def small_network(num_rows: int = NUM_ROWS) -> InterestNetwork:
+    """A network with three interests of eight dimensions, untrained."""
+    config = SingleActivationConfig(num_interests=K, dim=D, num_heads=2, dropout=0.0, history_length=6)
+    return SingleActivationNetwork(num_rows, config)

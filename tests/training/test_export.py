@@ -1,0 +1,66 @@
+"""The exported program does what the network does, for any number of users and watches."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from features.bundle import EXTRACTOR, ITEM_VECTORS, VOCABULARY, vectors_of
+from features.history import HistoryBatch
+from features.lake import curated_schema
+from features.schema import VIDEO_ID, VIDEOS
+from features.vocabulary import Vocabulary
+from tests.training.networks import NUM_ROWS, D, K, small_network
+from training.errors import ExportError
+from training.export import check_export, write_interest_files
+from training.network import Extractor, InterestNetwork
+from training.ranking import exported_extractor
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def network() -> InterestNetwork:
+    torch.manual_seed(7)
+    return small_network()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, network: InterestNetwork) -> Path:
+    folder = tmp_path_factory.mktemp("bundle")
+    vocabulary = Vocabulary(np.arange(100, 100 + NUM_ROWS - 1))
+    videos = curated_schema(VIDEOS).empty_table()
+    write_interest_files(folder, network, vocabulary, videos, history_length=6)
+    return folder
+
+
+@pytest.mark.parametrize(("num_users", "length"), [(1, 6), (7, 6), (2, 3), (4, 50)])
+def test_onnx_equals_torch(folder: Path, network: InterestNetwork, num_users: int, length: int) -> None:
+    random = np.random.default_rng(num_users)
+    rows = random.integers(0, NUM_ROWS, (num_users, length))
+    batch = HistoryBatch(
+        rows, np.where(rows > 0, 1, 0), random.random((num_users, length), dtype=np.float32), num_unknown=0
+    )
+    ours = exported_extractor(folder / EXTRACTOR)(batch)
+    theirs = Extractor(network).as_extract()(batch)
+    assert ours[0].shape == (num_users, K, D)
+    assert ours[1].shape == (num_users, K)
+    for exported, eager in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(exported, eager, atol=1e-5)
+
+
+def test_another_network_is_not_taken_for_the_exported_one(folder: Path) -> None:
+    torch.manual_seed(8)
+    with pytest.raises(ExportError, match="differ by"):
+        check_export(folder / EXTRACTOR, Extractor(small_network()), NUM_ROWS, 6)
+
+
+def test_item_vectors_are_those_of_the_loss_without_the_padding_row(
+    folder: Path, network: InterestNetwork
+) -> None:
+    items = pq.read_table(folder / ITEM_VECTORS)
+    np.testing.assert_array_equal(vectors_of(items), network.vectors().detach().numpy()[1:])
+    assert items[VIDEO_ID].to_pylist()[:2] == [100, 101]
+    assert pq.read_table(folder / VOCABULARY)["row"].to_pylist()[:2] == [1, 2]

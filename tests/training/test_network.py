@@ -1,0 +1,85 @@
+"""What every multi-interest network promises, and what its program adds."""
+
+import numpy as np
+import pytest
+import torch
+
+from features.positives import Action
+from features.schema import PAD_ROW
+from tests.training.networks import NUM_ROWS, D, K, small_network
+from training.network import Extractor, InterestNetwork
+
+POSITIVE = int(Action.POSITIVE)
+
+
+@pytest.fixture
+def network() -> InterestNetwork:
+    torch.manual_seed(7)
+    return small_network().eval()
+
+
+def history(*rows: int, actions: int = POSITIVE) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """One user; ages fall by a day per watch."""
+    video_rows = torch.tensor([rows])
+    ages = torch.arange(len(rows) - 1, -1, -1).float().unsqueeze(0)
+    watched = video_rows != PAD_ROW
+    return video_rows, torch.where(watched, actions, 0), torch.where(watched, ages, 0.0)
+
+
+def test_users_come_first_then_interests_then_dimensions(network: InterestNetwork) -> None:
+    rows = torch.randint(1, NUM_ROWS, (5, 6))
+    assert network(rows, torch.zeros_like(rows), torch.zeros(5, 6)).shape == (5, K, D)
+    assert network.vectors().shape == (NUM_ROWS, D)
+
+
+def test_padding_never_contributes(network: InterestNetwork) -> None:
+    short = network(*history(3, 4, 5))
+    padded = network(*history(PAD_ROW, PAD_ROW, PAD_ROW, 3, 4, 5))
+    torch.testing.assert_close(padded, short)
+
+
+def test_interests_differ_from_each_other_and_between_users(network: InterestNetwork) -> None:
+    ours, theirs = network(*history(3, 4, 5)), network(*history(6, 7, 8))
+    assert (ours[0, 0] - ours[0, 1]).abs().max() > 1e-3
+    assert (ours - theirs).abs().max() > 1e-3
+
+
+def test_what_was_done_and_how_long_ago_matter(network: InterestNetwork) -> None:
+    rows, actions, ages = history(3, 4, 5)
+    before = network(rows, actions, ages)
+    skipped = torch.tensor([[POSITIVE, int(Action.QUICK_SKIP), POSITIVE]])
+    assert not torch.allclose(network(rows, skipped, ages), before)
+    assert not torch.allclose(network(rows, actions, ages * 30), before)
+
+
+def test_the_hour_of_the_question_does_not_matter(network: InterestNetwork) -> None:
+    rows, actions, ages = history(3, 4, 5)
+    torch.testing.assert_close(network(rows, actions, ages + 2.5), network(rows, actions, ages))
+
+
+def test_a_user_without_history_gets_finite_interests(network: InterestNetwork) -> None:
+    assert torch.isfinite(network(*history(PAD_ROW, PAD_ROW))).all()
+
+
+def test_activation_is_the_share_of_positives_won_by_each_interest() -> None:
+    class Fixed(InterestNetwork):
+        """Two interests, east and north; videos 1 and 2 lie in the east, video 3 in the north."""
+
+        temperature = 1.0
+
+        def forward(
+            self, video_rows: torch.Tensor, actions: torch.Tensor, age_days: torch.Tensor
+        ) -> torch.Tensor:
+            return torch.eye(2).expand(len(video_rows), 2, 2)
+
+        def vectors(self) -> torch.Tensor:
+            return torch.tensor([[0.0, 9.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+
+    rows = torch.tensor([[PAD_ROW, 1, 2, 3], [1, 2, 3, 3], [PAD_ROW, PAD_ROW, 1, 3]])
+    liked_only = int(Action.LIKED)
+    actions = torch.tensor(
+        [[0, POSITIVE, POSITIVE, POSITIVE], [POSITIVE | liked_only, 0, POSITIVE, liked_only], [0] * 4]
+    )
+    _, activation = Extractor(Fixed())(rows, actions, torch.zeros(3, 4))
+    # User 0: videos 1 and 2 east, 3 north. User 1: only videos 1 and 3 are positive. User 2: no positive.
+    np.testing.assert_allclose(activation.numpy(), [[2 / 3, 1 / 3], [1 / 2, 1 / 2], [0, 0]], atol=1e-6)

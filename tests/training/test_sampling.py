@@ -1,0 +1,57 @@
+"""Negatives: how often each is drawn, and what that does to its logit."""
+
+import math
+
+import pytest
+import torch
+
+from training.sampling import NegativeSampler
+
+# Row 0 is padding; rows 1..3 were watched 6, 3 and 1 times.
+COUNTS = torch.tensor([99, 6, 3, 1])
+
+
+def test_half_of_the_draws_are_uniform_and_half_follow_the_counts() -> None:
+    sampler = NegativeSampler(COUNTS, num_draws=2, popularity_share=0.5)
+    # 1/2 * 1/3 + 1/2 * count/10
+    assert sampler.probability.tolist() == pytest.approx([1 / 6 + 0.3, 1 / 6 + 0.15, 1 / 6 + 0.05])
+
+
+def test_a_video_that_is_never_watched_can_still_be_drawn() -> None:
+    sampler = NegativeSampler(torch.tensor([0, 5, 0]), num_draws=1, popularity_share=0.9)
+    assert sampler.probability[1].item() == pytest.approx(0.1 / 2)
+
+
+def test_a_popular_video_is_lowered_more() -> None:
+    sampler = NegativeSampler(COUNTS, num_draws=2, popularity_share=1.0)
+    negatives = sampler.draw(torch.Generator().manual_seed(0))
+    expected = {row: math.log(2 * count / 10) for row, count in ((1, 6), (2, 3), (3, 1))}
+    for row, log_q in zip(negatives.rows.tolist(), negatives.log_q.tolist(), strict=True):
+        times = 2 if len(negatives.rows) == 1 else 1
+        assert log_q == pytest.approx(expected[row] - math.log(times))
+
+
+def test_negatives_estimate_the_sum_over_all_videos() -> None:
+    """The mean of sum exp(s - log_q) over many steps is sum exp(s) over every video."""
+    scores = torch.tensor([0.0, 1.0, -1.0, 2.0])  # row 0 is not part of the sum
+    sampler = NegativeSampler(COUNTS, num_draws=2, popularity_share=0.5)
+    generator = torch.Generator().manual_seed(7)
+    sums = []
+    for _ in range(4000):
+        negatives = sampler.draw(generator)
+        sums.append((scores[negatives.rows] - negatives.log_q).exp().sum())
+    expected = math.exp(1) + math.exp(-1) + math.exp(2)
+    assert torch.stack(sums).mean().item() == pytest.approx(expected, rel=0.03)
+
+
+def test_with_as_many_draws_as_videos_every_video_comes_once_and_uncorrected() -> None:
+    negatives = NegativeSampler(COUNTS, num_draws=3, popularity_share=0.5).draw(torch.Generator())
+    assert negatives.rows.tolist() == [1, 2, 3]
+    assert negatives.log_q.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_padding_is_never_drawn_and_rows_are_distinct_and_ascending() -> None:
+    sampler = NegativeSampler(torch.ones(1001), num_draws=500, popularity_share=0.5)
+    rows = sampler.draw(torch.Generator().manual_seed(1)).rows
+    assert rows[0] >= 1
+    assert (rows[1:] > rows[:-1]).all()
