@@ -1,5 +1,8 @@
 """Every metric of the serving process, in one table. All label values exist from the start, so that a rate
 over a rare event is 0 and not missing.
+
+Import this before Feast: Feast switches prometheus_client to its mode for several processes, which would
+make these numbers files in a temporary folder.
 """
 
 import itertools
@@ -44,7 +47,9 @@ METRICS: Final[dict[str, Spec]] = {
         "Releases that this process picked up, or could not open",
         {"result": ("opened", "failed")},
     ),
-    "facet_release_info": Spec(Gauge, "1 for the release that this process answers from", {"version": ()}),
+    "facet_release_info": Spec(
+        Gauge, "1 for the release that this process answers from, 0 for earlier ones", {"version": ()}
+    ),
     "facet_release_revision": Spec(Gauge, "Revision of the release pointer that this process follows"),
 }
 
@@ -54,6 +59,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._version: str | None = None
         self._metrics: dict[str, Any] = {name: self._create(name, spec) for name, spec in METRICS.items()}
 
     def count_answer(self, result: RecallResult, seconds: float) -> None:
@@ -73,8 +79,10 @@ class Metrics:
         """Record the release that answers from now on."""
         self._metrics["facet_release_flips_total"].labels("opened").inc()
         info = self._metrics["facet_release_info"]
-        info.clear()
+        if self._version is not None:
+            info.labels(self._version).set(0)
         info.labels(version).set(1)
+        self._version = version
         self._metrics["facet_release_revision"].set(revision)
 
     def count_failed_flip(self) -> None:

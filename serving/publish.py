@@ -28,7 +28,7 @@ from serving.errors import (
     VerificationError,
 )
 from serving.milvus import MilvusConnection
-from serving.release import DROPPED, FAILED, INTERESTS, POPULAR, SERVABLE, VERIFIED, ReleaseWriter
+from serving.release import FAILED, INTERESTS, POPULAR, SERVABLE, VERIFIED, ReleaseWriter
 from serving.settings import ServingSettings
 from serving.verify import verify_collection
 
@@ -168,15 +168,9 @@ class Publication:
     def _finish(self, version: str, collection: str) -> None:
         """Everything after the flip; running it again changes nothing."""
         _point_alias(self._connection, collection)
-        kept, others = self._writer.retention(version, self._live.version if self._live else None)
-        in_use = {name for entry in kept for name in entry.collections.values()}
-        for entry in others:
-            if entry.state not in (FAILED, DROPPED):
-                # With the lock held nobody else builds, so an unfinished release was abandoned.
-                self._writer.set_state(entry.version, DROPPED, reason=f"not kept ({entry.state})")
-        unused = {name for entry in others for name in entry.collections.values()} - in_use
-        dropped = drop_collections(self._connection, sorted(unused))
-        log.info("releases kept", versions=[entry.version for entry in kept], dropped=dropped)
+        kept = self._writer.retire_old(version, self._live.version if self._live else None)
+        dropped = drop_collections(self._connection, self._writer.unused_collections())
+        log.info("releases kept", versions=kept, dropped=dropped)
         self._on_step("finished")
 
 

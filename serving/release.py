@@ -31,6 +31,8 @@ FAILED: Final = "failed"
 DROPPED: Final = "dropped"
 SERVABLE: Final = (VERIFIED, LIVE, RETIRED)
 """States in which the collections of a release are complete."""
+UNSERVABLE: Final = (FAILED, DROPPED)
+"""States that end only when the bundles are published again."""
 KEPT_RELEASES: Final = 3
 POINTER_ID: Final = 1
 
@@ -133,15 +135,29 @@ class ReleaseWriter:
             )
         return version
 
-    def retention(self, live: str, previous: str | None) -> tuple[list[Entry], list[Entry]]:
-        """Releases to keep and to drop: the live one, the one it replaced, and the last published.
+    def retire_old(self, live: str, previous: str | None) -> list[str]:
+        """Mark as ``dropped`` what is not kept, and return the versions that are.
 
-        Only those that are neither kept nor building count as droppable.
+        Kept are the live release, the one it replaced, and those published last; never more than
+        ``KEPT_RELEASES``. A release that is marked cannot go live any more, so its collections may go.
         """
         entries = self.entries()
         order = [live, *([previous] if previous else []), *(e.version for e in entries if e.state == RETIRED)]
         kept = list(dict.fromkeys(order))[:KEPT_RELEASES]
-        return [e for e in entries if e.version in kept], [e for e in entries if e.version not in kept]
+        for entry in entries:
+            if entry.version not in kept and entry.state not in UNSERVABLE:
+                # The publisher holds the lock, so a release that is still being built was abandoned.
+                self.set_state(entry.version, DROPPED, reason=f"not kept ({entry.state})")
+        return kept
+
+    def unused_collections(self) -> list[str]:
+        """Collections that only failed and dropped releases name."""
+        entries = self.entries()
+        named = {name for entry in entries for name in entry.collections.values()}
+        used = {
+            name for entry in entries if entry.state not in UNSERVABLE for name in entry.collections.values()
+        }
+        return sorted(named - used)
 
     @staticmethod
     def _move_pointer(connection: sa.Connection, version: str, expected_revision: int) -> None:

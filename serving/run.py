@@ -35,7 +35,7 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
     keep_out(NOT_FOR_SERVING)
     from serving.app import create_app
     from serving.live import LiveRecaller
-    from serving.metrics import Metrics
+    from serving.metrics import Metrics  # before Feast, which is imported with the first release
 
     metrics = Metrics()
     live = LiveRecaller(settings, serving_settings, metrics=metrics)

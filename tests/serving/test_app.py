@@ -17,7 +17,7 @@ from serving.embedded import milvus_server
 from serving.live import LiveRecaller
 from serving.lookup import TimedLookup
 from serving.metrics import METRICS, Metrics
-from serving.milvus import CONNECT_PAUSE_SECONDS
+from serving.milvus import CONNECT_PAUSE_SECONDS, MilvusConnection
 from serving.publish import publish, rollback
 from serving.result import Reason
 from serving.settings import ServingSettings
@@ -156,10 +156,25 @@ def test_milvus_stopped_gives_popular_videos_and_comes_back_by_itself(settings: 
     assert [c["video_id"] for c in reply.json()["candidates"]] == [30, 40]  # by popularity, without the seen
     assert list(served.client.get("/readyz").json()["missing"]) == ["milvus"]
     with milvus_server(milvus, settings):
-        served.live.problems()  # pymilvus notices on the first call
+        # Requests alone repair it: the one that meets the loss opens the connection or loads again.
         time.sleep(CONNECT_PAUSE_SECONDS)
+        reasons = [
+            served.client.post("/v1/recall", json={"user_id": 1, "top_n": 2}).json()["reason"]
+            for _ in range(4)
+        ]
+        assert reasons[-1] is None
         assert served.client.get("/readyz").json() == {"is_ready": True, "missing": {}}
-        assert served.client.post("/v1/recall", json={"user_id": 1}).json()["reason"] == "short_list"
+
+
+@pytest.mark.server
+def test_a_collection_that_milvus_let_go_is_loaded_again_by_the_next_request(
+    served: Served, milvus: ServingSettings
+) -> None:
+    assert served.client.post("/v1/recall", json={"user_id": 1, "top_n": 2}).json()["reason"] is None
+    with MilvusConnection(milvus).translating("letting go") as client:
+        client.release_collection("videos_tiny_v1")
+    replies = [served.client.post("/v1/recall", json={"user_id": 1, "top_n": 2}).json() for _ in range(2)]
+    assert [reply["reason"] for reply in replies] == ["index_unavailable", None]
 
 
 @pytest.mark.server
@@ -177,6 +192,9 @@ def test_a_flip_is_picked_up_without_a_restart(
     rollback(settings=settings, serving_settings=milvus)
     assert served.live.refresh()
     assert served.client.get("/v1/release").json()["version"] == first["version"]
+    found = samples(served.client)
+    assert found["facet_release_info", first["version"]] == 1
+    assert found["facet_release_info", second] == 0
 
 
 @pytest.mark.server

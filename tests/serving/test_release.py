@@ -7,7 +7,7 @@ import pytest
 from features.release import current_release, open_registry
 from features.settings import Settings
 from serving.errors import PublishConflictError, RollbackError
-from serving.release import FAILED, VERIFIED, ReleaseWriter
+from serving.release import DROPPED, FAILED, VERIFIED, ReleaseWriter
 
 
 def verified(settings: Settings, *versions: str) -> ReleaseWriter:
@@ -102,6 +102,29 @@ def test_the_release_that_was_replaced_is_kept_even_if_it_is_old(settings: Setti
     writer = verified(settings, "r1", "r2", "r3", "r4", "r5")
     for revision, version in enumerate(("r1", "r2", "r3", "r4", "r1", "r5")):
         writer.flip(version, expected_revision=revision)
-    kept, others = writer.retention("r5", "r1")
-    assert {entry.version for entry in kept} == {"r5", "r1", "r4"}
-    assert {entry.version for entry in others} == {"r2", "r3"}
+    assert writer.retire_old("r5", "r1") == ["r5", "r1", "r4"]
+    states = {entry.version: entry.state for entry in writer.entries()}
+    assert states == {"r1": "retired", "r2": "dropped", "r3": "dropped", "r4": "retired", "r5": "live"}
+
+
+def test_a_release_that_went_live_meanwhile_is_not_dropped(settings: Settings) -> None:
+    # r5 is tidying up when somebody rolls back to r1, the oldest: r1 and its collection stay.
+    writer = ReleaseWriter(open_registry(settings))
+    for revision, version in enumerate(("r1", "r2", "r3", "r4", "r5")):
+        writer.begin(version, bundles={}, collections={"interests": f"videos_{version}"}, created_by="test")
+        writer.set_state(version, VERIFIED)
+        writer.flip(version, expected_revision=revision)
+    writer.flip("r1", expected_revision=5)
+    writer.retire_old("r5", "r4")
+    assert live_version(settings) == "r1"
+    assert writer.unused_collections() == ["videos_r2"]
+
+
+def test_a_collection_that_a_kept_release_shares_is_in_use(settings: Settings) -> None:
+    writer = ReleaseWriter(open_registry(settings))
+    for version in ("old", "new"):
+        writer.begin(version, bundles={}, collections={"interests": "videos_shared"}, created_by="test")
+    writer.set_state("old", DROPPED)
+    assert writer.unused_collections() == []
+    writer.set_state("new", FAILED)
+    assert writer.unused_collections() == ["videos_shared"]
