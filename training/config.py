@@ -46,14 +46,16 @@ class TrainConfig(ModelConfig):
     """The last days before the cut choose the number of epochs; later days are never looked at."""
     refit: bool = True
     """Train again on all days, for the chosen number of epochs, once validation has chosen it."""
-    epochs: PositiveInt = 20
+    epochs: PositiveInt = 10
     """Passes over the users at most; the learning rate is planned for all of them."""
-    patience: PositiveInt = 4
+    patience: PositiveInt = 3
     """Stop after so many epochs without a better ``recall_at_50`` on the validation days."""
-    batch_size: PositiveInt = 256
+    batch_size: PositiveInt = 64
     """Users per step."""
-    learning_rate: PositiveFloat = 2e-3
-    """Peak of the schedule: linear warm-up, then a cosine to zero."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak of the schedule: linear warm-up, flat, then a cosine to zero."""
+    table_learning_rate: PositiveFloat = 1e-2
+    """The same for the tables with a row per video; as slow as the rest, they take ten times as long."""
     warmup_steps: NonNegativeInt = 100
     """Steps until the peak; at most a tenth of the run."""
     clip_norm: PositiveFloat = 5.0

@@ -21,6 +21,13 @@ NUM_AGE_BUCKETS: Final = 16
 """Bucket of an age is log2(1 + hours), so the last covers everything older than 3.7 years."""
 
 
+VIDEO_SPREAD: Final = 0.1
+"""Standard deviation of fresh video vectors. Everything else starts near zero: whatever all tokens share
+survives the pooling over a long history, while the videos average out, and then drowns them for epochs."""
+FRESH_SPREAD: Final = 0.01
+"""Standard deviation of fresh weights that write into the residual stream."""
+
+
 class HistoryEncoder(nn.Module):
     """Tokens of a history, each informed by the others.
 
@@ -40,8 +47,9 @@ class HistoryEncoder(nn.Module):
         codes = torch.arange(2**NUM_ACTION_BITS).unsqueeze(1)
         bits = (codes >> torch.arange(NUM_ACTION_BITS)) & 1
         self.register_buffer("bits_of_code", bits.float(), persistent=False)
-        nn.init.normal_(self.videos.weight, std=0.1)
-        nn.init.normal_(self.ages.weight, std=0.02)
+        nn.init.normal_(self.videos.weight, std=VIDEO_SPREAD)
+        for constant in (*self.actions.parameters(), *self.gates.parameters(), self.ages.weight):
+            nn.init.zeros_(constant)
 
     def forward(
         self,
@@ -77,6 +85,10 @@ class TransformerLayer(nn.Module):
         self.forward_norm = nn.LayerNorm(dim)
         self.feed_forward = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
         self.dropout = nn.Dropout(dropout)
+        for into_stream in (self.mix, self.feed_forward[2]):
+            nn.init.normal_(into_stream.weight, std=FRESH_SPREAD)
+        for linear in (self.queries_keys_values, self.mix, self.feed_forward[0], self.feed_forward[2]):
+            nn.init.zeros_(linear.bias)
 
     def forward(
         self, tokens: Float[Tensor, "B M D"], mask: Float[Tensor, "B 1 1 M"]

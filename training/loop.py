@@ -110,7 +110,7 @@ class _Steps:
         self._sampler = sampler
         self._config = config
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.0)
+        self._optimizer = _optimizer(network, config)
         schedule = _schedule(config.warmup_steps, num_steps)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, schedule)
         self._step = 0
@@ -149,6 +149,18 @@ class _Steps:
             temperature=self._network.temperature,
         )
         return (losses * weights).sum() / weights.sum()
+
+
+def _optimizer(network: InterestNetwork, config: TrainConfig) -> torch.optim.Optimizer:
+    """Adam without weight decay, larger steps for the video tables."""
+    tables = network.video_tables()
+    in_tables = {id(table) for table in tables}
+    rest = [weight for weight in network.parameters() if id(weight) not in in_tables]
+    groups = [
+        {"params": rest, "lr": config.learning_rate},
+        {"params": tables, "lr": config.table_learning_rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=0.0)
 
 
 class _Best:

@@ -36,6 +36,10 @@ class InterestNetwork(nn.Module, ABC):
     def vectors(self) -> Float[Tensor, "R D"]:
         """Vectors of all rows, exactly as the index will hold them."""
 
+    @abstractmethod
+    def video_tables(self) -> list[nn.Parameter]:
+        """Parameters with one row per video: each row is touched seldom and needs larger steps."""
+
 
 class Extractor(nn.Module):
     """A trained network as the program of a bundle: interests, and how the history activates them."""

@@ -21,14 +21,14 @@ def at(day: float) -> datetime:
 
 
 def watch(
-    user_id: int, video_id: int, day: float, long_watch: bool | None = True, **more: Any
-) -> dict[str, Any]:  # noqa: ANN401
+    user_id: int, video_id: int, day: float, long_watch: bool | None = True, **more: object
+) -> dict[str, Any]:
     """A watch; positive unless told otherwise."""
     row = {"user_id": user_id, "video_id": video_id, "event_time": at(day), "long_watch": long_watch}
     return {"event_id": f"{user_id}-{video_id}-{day}"} | row | more
 
 
-def video(video_id: int, *tag_ids: int, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def video(video_id: int, *tag_ids: int, **more: object) -> dict[str, Any]:
     """A video of 20 seconds that is online."""
     row = {"video_id": video_id, "uploader_id": 1, "tag_ids": list(tag_ids), "duration_seconds": 20.0}
     return row | {"is_online": True} | more

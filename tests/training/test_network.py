@@ -75,6 +75,9 @@ def test_activation_is_the_share_of_positives_won_by_each_interest() -> None:
         def vectors(self) -> torch.Tensor:
             return torch.tensor([[0.0, 9.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
 
+        def video_tables(self) -> list[torch.nn.Parameter]:
+            return []
+
     rows = torch.tensor([[PAD_ROW, 1, 2, 3], [1, 2, 3, 3], [PAD_ROW, PAD_ROW, 1, 3]])
     liked_only = int(Action.LIKED)
     actions = torch.tensor(

@@ -4,12 +4,20 @@ The label-aware idea of MIND (Li et al., CIKM 2019) with a transformer in place 
 queries attend over the encoded history; k* = argmax_k <z_k, e_target> gets the loss and the gradient,
 all K retrieve.
 
-Shape letters: B users, L watches, M = 1 + L tokens, K interests, D dimensions, V videos.
+A video has one vector for both sides plus a small difference of its own on the output side, and a bias.
+Interests and video vectors have length 1 in the first D - 1 coordinates; the last one carries the bias
+into the inner product, so that the index needs to know nothing of it:
+
+    <z, e> = cosine + temperature * bias        z = [unit, c],  e = [unit, temperature * bias / c]
+
+Shape letters: B users, L watches, M = 1 + L tokens, K interests, D dimensions, R rows of the video table.
 """
+
+from typing import Final
 
 import torch
 from jaxtyping import Float, Float32, Int64
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,6 +27,13 @@ from training.models import Run, Trained
 from training.network import InterestNetwork
 from training.trainer import Recipe, train_interests
 
+BIAS_QUERY: Final = 0.25
+"""Last coordinate c of every interest; small, so that cosines between interests stay what they are."""
+DIFFERENCE_SPREAD: Final = 1e-4
+"""Standard deviation of a fresh output difference: both sides start as one."""
+QUERY_SPREAD: Final = 0.3
+"""Standard deviation of fresh attention queries: far enough apart for each to win some targets."""
+
 
 class SingleActivationConfig(TrainConfig):
     """Size of the network and sharpness of the softmax."""
@@ -26,7 +41,7 @@ class SingleActivationConfig(TrainConfig):
     num_interests: PositiveInt = 4
     """Interest vectors per user (K)."""
     dim: PositiveInt = 64
-    """Width of interest and video vectors (D)."""
+    """Width of interest and video vectors (D), the coordinate of the bias included."""
     history_length: PositiveInt = 100
     """Newest visible watches that are read (L)."""
     num_layers: NonNegativeInt = 1
@@ -36,28 +51,44 @@ class SingleActivationConfig(TrainConfig):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of the activations that training drops."""
     temperature: PositiveFloat = 0.07
-    """Divides the cosine in the softmax; smaller is sharper."""
+    """Divides the scores in the softmax; smaller is sharper."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "SingleActivationConfig":
+        if self.dim % self.num_heads:
+            raise ValueError(f"dim={self.dim} is no multiple of num_heads={self.num_heads}")
+        return self
 
 
 class SingleActivationNetwork(InterestNetwork):
-    """History to interests, and the table of video vectors that they are compared with."""
+    """Pools the encoded history K times, each time with its own attention.
 
-    def __init__(self, num_rows: int, config: SingleActivationConfig) -> None:
+    Args:
+        counts: watches per row; the bias of a video starts at the log of its count, so that training
+            starts from popularity.
+    """
+
+    def __init__(self, counts: Int64[Tensor, " R"], config: SingleActivationConfig) -> None:
         super().__init__()
+        dim = config.dim
         self.temperature = config.temperature
-        dim, hidden = config.dim, config.dim * 2
         self.encoder = HistoryEncoder(
-            num_rows, dim, num_layers=config.num_layers, num_heads=config.num_heads, dropout=config.dropout
+            len(counts),
+            dim,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            dropout=config.dropout,
         )
-        self.outputs = nn.Embedding(num_rows, dim)
         self.norm = nn.LayerNorm(dim)
-        self.to_hidden = nn.Linear(dim, hidden, bias=False)
-        self.to_logits = nn.Linear(hidden, config.num_interests, bias=False)
-        self.to_interest = nn.Linear(dim, dim)
-        self.offsets = nn.Parameter(torch.randn(config.num_interests, dim) * 0.1)
-        self.bias = nn.Embedding(num_rows, 1)
-        nn.init.normal_(self.outputs.weight, std=0.1)
-        nn.init.zeros_(self.bias.weight)
+        self.to_hidden = nn.Linear(dim, 2 * dim, bias=False)
+        self.to_logits = nn.Linear(2 * dim, config.num_interests, bias=False)
+        self.offsets = nn.Parameter(0.01 * torch.randn(config.num_interests, dim))
+        self.differences = nn.Embedding(len(counts), dim)
+        self.bias = nn.Embedding(len(counts), 1)
+        nn.init.normal_(self.to_logits.weight, std=QUERY_SPREAD)
+        nn.init.normal_(self.differences.weight, std=DIFFERENCE_SPREAD)
+        log_counts = counts.add(1).log()
+        self.bias.weight.data.copy_((log_counts - log_counts[1:].mean()).unsqueeze(1))
 
     def forward(
         self,
@@ -65,16 +96,25 @@ class SingleActivationNetwork(InterestNetwork):
         actions: Int64[Tensor, "B L"],
         age_days: Float32[Tensor, "B L"],
     ) -> Float[Tensor, "B K D"]:
+        """See ``InterestNetwork``."""
         tokens, real = self.encoder(video_rows, actions, age_days)
-        tokens = self.norm(tokens)
-        logits = self.to_logits(torch.tanh(self.to_hidden(tokens)))  # (B, M, K)
+        logits = self.to_logits(torch.tanh(self.to_hidden(self.norm(tokens))))  # (B, M, K)
         logits = logits.masked_fill(~real.unsqueeze(2), torch.finfo(logits.dtype).min)
         weights = logits.softmax(dim=1)
-        pooled = weights.transpose(1, 2) @ tokens  # (B, K, D)
-        return F.normalize(self.to_interest(pooled) + self.offsets, dim=2)
+        # A mean of n videos has length about 1 / sqrt(n); divided by that, long histories speak as loud.
+        weights = weights / weights.square().sum(dim=1, keepdim=True).sqrt()
+        pooled = weights.transpose(1, 2) @ tokens + self.offsets  # (B, K, D)
+        unit = F.normalize(pooled[:, :, :-1], dim=2)
+        return F.pad(unit, (0, 1), value=BIAS_QUERY)
 
-    def vectors(self) -> Tensor:
-        return F.normalize(self.outputs.weight, dim=1)
+    def vectors(self) -> Float[Tensor, "R D"]:
+        """See ``InterestNetwork``."""
+        unit = F.normalize((self.encoder.videos.weight + self.differences.weight)[:, :-1], dim=1)
+        return torch.cat([unit, self.bias.weight * (self.temperature / BIAS_QUERY)], dim=1)
+
+    def video_tables(self) -> list[nn.Parameter]:
+        """See ``InterestNetwork``."""
+        return [self.encoder.videos.weight, self.differences.weight, self.bias.weight]
 
 
 Config = SingleActivationConfig
@@ -82,5 +122,5 @@ Config = SingleActivationConfig
 
 def train(config: SingleActivationConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    recipe = Recipe(config, config.history_length, lambda num_rows: SingleActivationNetwork(num_rows, config))
+    recipe = Recipe(config, config.history_length, lambda counts: SingleActivationNetwork(counts, config))
     return train_interests(recipe, run)
