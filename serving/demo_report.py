@@ -22,7 +22,8 @@ from serving.stack import Stack
 
 PLANTED_SHOWN: Final = (1, 3, 6)
 TOP_N: Final = 50
-TITLES_SHOWN: Final = 3
+TITLES_SHOWN, TOPICS_SHOWN = 3, 5
+INTEREST_COLUMNS: Final = {"interest": 8, "weight": 6, "kept": 4, "about": 12, "its tags": 30}
 RELEASE_SECONDS: Final = 30.0
 """Serving looks at the release pointer every few seconds."""
 
@@ -98,34 +99,33 @@ class Report:
         return answer
 
     def _show_user(self, world: World, user: DemoUser, answer: Json, one_vector: list[int]) -> None:
-        planted = ", ".join(
-            f"{name} {share:.0%}" for name, share in zip(user.planted, user.shares, strict=True)
+        shares = zip(user.planted, user.shares, strict=True)
+        self._console.print()
+        self._console.rule(f"[bold]user {user.user_id}[/], {user.num_watches} watches", align="left")
+        self._console.print(
+            "planted  " + ", ".join(f"[green]{name}[/] {share:.0%}" for name, share in shares)
         )
-        self._console.rule(f"[bold]user {user.user_id}[/], {user.num_watches} watches, planted: {planted}")
-        table = Table("interest", "weight", "found", "about", "its tags", "candidates", box=None, expand=True)
-        table.columns[-1].overflow = "ellipsis"
+        table = Table(box=None, expand=True, padding=(0, 1, 0, 0))
+        for title, width in INTEREST_COLUMNS.items():
+            table.add_column(title, min_width=width, max_width=width, no_wrap=True)
+        table.add_column("candidates", ratio=1, no_wrap=True)
         for interest in answer["interests"]:
             own = [c["video_id"] for c in answer["candidates"] if c["interest"] == interest["interest"]]
-            topic = world.topic_counts(own)[0][0] if own else "-"
-            mark = "[green]planted[/]" if topic in user.planted else ""
+            about = _planted_green(user, world.topic_counts(own)[0][0]) if own else "pruned"
             titles = " · ".join(world.titles[video] for video in own[:TITLES_SHOWN])
-            tags = ", ".join(world.tags[tag] for tag in interest["top_tags"][:3])
-            table.add_row(
-                str(interest["interest"]),
-                f"{interest['weight']:.0%}",
-                str(len(own)),
-                f"{topic} {mark}",
-                tags,
-                titles,
-            )
+            tags = ", ".join(world.tags[tag] for tag in interest["top_tags"])
+            weight = f"{interest['weight']:.0%}"
+            table.add_row(str(interest["interest"]), weight, str(interest["num_kept"]), about, tags, titles)
         self._console.print(table)
         lists = {"four vectors": [c["video_id"] for c in answer["candidates"]], "one vector": one_vector}
         for name, videos in lists.items():
             counts = world.topic_counts(videos)
-            met = sum(topic in user.planted for topic, _ in counts)
-            topics = ", ".join(f"{topic} {count}" for topic, count in counts[:6])
+            met = sum(count for topic, count in counts if topic in user.planted)
+            topics = ", ".join(
+                f"{_planted_green(user, topic)} {count}" for topic, count in counts[:TOPICS_SHOWN]
+            )
             self._console.print(
-                f"{name:13} {met} of {len(user.planted)} planted in the top {TOP_N}: {topics}"
+                f"{name:12} {met:2} of {len(videos)} about planted interests: {topics}", no_wrap=True
             )
 
     def _show_metrics(self, metrics: dict[str, dict[str, Any]]) -> None:
@@ -144,11 +144,12 @@ class Report:
 
     def _show_runs(self, airflow: AirflowClient) -> None:
         self._console.rule("[bold]what Airflow says[/]")
-        table = Table("DAG", "run", "state", "seconds", box=None)
+        table = Table("DAG", "started by", "state", "seconds", box=None)
         for run in airflow.runs():
             style = "green" if run["state"] == "success" else "red"
             seconds = f"{run['duration']:.0f}" if run["duration"] else ""
-            table.add_row(run["dag_id"], run["dag_run_id"][:50], f"[{style}]{run['state']}[/]", seconds)
+            started_by = run["conf"].get("days") or run["run_type"].replace("_", " ")
+            table.add_row(run["dag_id"], started_by, f"[{style}]{run['state']}[/]", seconds)
         self._console.print(table)
         errors = run_airflow(["dags", "list-import-errors"], self._stack.environment).strip().splitlines()
         self._console.print(f"import errors: {errors[-1] if errors else 'none'}")
@@ -157,6 +158,10 @@ class Report:
         self._console.rule("[bold]see it again[/]: FACET_HOME=" + f"{self._settings.home} make up")
         for endpoint in self._stack.all_endpoints.values():
             self._console.print(f"{endpoint.title:12} {endpoint.url}")
+
+
+def _planted_green(user: DemoUser, topic: str) -> str:
+    return f"[green]{topic}[/]" if topic in user.planted else topic
 
 
 def _number(value: float | None) -> str:
