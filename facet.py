@@ -183,6 +183,9 @@ def recall(
     as_json: JsonFlag = False,
 ) -> None:
     """Candidates of one user from the current release, and which interest found each."""
+    from serving.run import keep_out
+
+    keep_out(("torch", "mlflow"))  # Feast imports torch wherever it is installed; seconds that nobody needs
     from serving.embedded import milvus_server
     from serving.recall import open_recaller
     from serving.settings import ServingSettings

@@ -25,6 +25,8 @@ from training.errors import ExportError
 from training.network import Extractor, InterestNetwork
 from training.ranking import exported_extractor
 
+CHATTY_LOGGERS: Final = ("torch.onnx", "onnxscript", "onnx_ir")
+"""They report every folded constant, hundreds of lines in a task's log."""
 TOLERANCE: Final = 1e-5
 """Largest difference between the exported and the trained program, in coordinates of a unit vector."""
 
@@ -100,9 +102,12 @@ def _quiet() -> Iterator[None]:
     """Without the exporter's progress lines and its warnings about itself."""
     with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         warnings.simplefilter("ignore")
-        level = logging.getLogger("torch.onnx").level
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        loggers = [logging.getLogger(name) for name in CHATTY_LOGGERS]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            logging.getLogger("torch.onnx").setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

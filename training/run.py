@@ -42,6 +42,8 @@ def train(
     """
     training = training or TrainingSettings()
     config = parse_overrides(find_model(model).Config, overrides)
+    if "rule" not in config.model_fields_set:
+        config = config.model_copy(update={"rule": settings.rule})
     started = time.perf_counter()
     with tracked_run(model, settings=settings, training=training) as tracker:
         tracker.log_params(_flat(config) | {"until": until.isoformat()})
