@@ -1,0 +1,100 @@
+"""The loop learns, repeats itself, stops early, and stops when the loss is no number."""
+
+import numpy as np
+import pytest
+import torch
+
+from features.vocabulary import Vocabulary
+from tests.training.networks import NUM_ROWS, small_network
+from tests.training.test_examples import POSITIVE, sequences
+from training.config import TrainConfig
+from training.errors import TrainingDivergedError
+from training.evaluation import Metrics
+from training.examples import ExampleMaker
+from training.loop import Fit, fit
+from training.network import InterestNetwork
+from training.sampling import NegativeSampler
+from training.tracking import NoTracker
+
+CONFIG = TrainConfig(batch_size=16, epochs=4, patience=2, num_negatives=16, warmup_steps=2)
+
+
+class Curve:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, float | None]] = []
+
+    def log_params(self, params: object) -> None: ...
+
+    def log_metrics(self, metrics: dict[str, float | None], *, step: int = 0) -> None:
+        self.steps.append({"step": step, **metrics})
+
+    def set_tag(self, key: str, value: str) -> None: ...
+
+
+def run(
+    config: TrainConfig = CONFIG, *, network: InterestNetwork | None = None, **options: object
+) -> tuple[Fit, InterestNetwork]:
+    """Fit on 64 users, half of whom watch the first half of the videos and half the other."""
+    random = np.random.default_rng(0)
+    users = [[(int(v), POSITIVE) for v in random.permutation(19)[:8] + 1 + 19 * (u % 2)] for u in range(64)]
+    examples = ExampleMaker(sequences(*users), Vocabulary(np.arange(1, NUM_ROWS)), config, history_length=6)
+    torch.manual_seed(config.seed)
+    network = network or small_network()
+    sampler = NegativeSampler(torch.ones(NUM_ROWS), config.num_negatives, config.popularity_share)
+    options = {"tracker": NoTracker()} | options
+    return fit(network, examples, sampler, config, **options), network
+
+
+def test_the_loss_falls() -> None:
+    losses = run()[0].losses
+    assert len(losses) == 4
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_the_same_seed_gives_the_same_losses_and_weights_and_another_does_not() -> None:
+    (first, network), (second, same) = run(), run()
+    assert first.losses == second.losses
+    assert torch.equal(network.vectors(), same.vectors())
+    assert run(CONFIG.model_copy(update={"seed": 8}))[0].losses != first.losses
+
+
+def test_a_loss_that_is_no_number_stops_with_step_rate_and_advice() -> None:
+    network = small_network()
+    with torch.no_grad():
+        network.video_tables()[0][3] = torch.nan
+    with pytest.raises(TrainingDivergedError, match=r"nan at step \d+, learning rate .*try a smaller"):
+        run(network=network)
+
+
+def test_training_stops_without_progress_and_keeps_the_best_weights() -> None:
+    values = iter([0.1, 0.3, 0.2, 0.3])
+    seen: list[torch.Tensor] = []
+
+    def validate(network: InterestNetwork) -> Metrics:
+        seen.append(network.vectors().detach().clone())
+        return {"recall_at_50": next(values)}
+
+    config = CONFIG.model_copy(update={"epochs": 10})
+    curve = Curve()
+    result, network = run(config, validate=validate, tracker=curve)
+    assert (result.best_epoch, result.metrics) == (2, {"recall_at_50": 0.3})
+    assert len(seen) == 4, "two epochs without a better value end the run; an equal value is no better"
+    assert torch.equal(network.vectors(), seen[1])
+    assert [(step["step"], step["recall_at_50"]) for step in curve.steps] == [
+        (1, 0.1),
+        (2, 0.3),
+        (3, 0.2),
+        (4, 0.3),
+    ]
+    assert all(step["loss"] > 0 for step in curve.steps)
+
+
+def test_without_validation_all_epochs_are_run() -> None:
+    assert run(epochs=3)[0].best_epoch == 3
+
+
+def test_padding_and_unseen_videos_do_not_disturb_a_step() -> None:
+    network = run(epochs=1)[1]
+    assert all(torch.isfinite(weight).all() for weight in network.parameters())
