@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 
 import structlog
 import torch
-from jaxtyping import Int64
-from torch import Tensor
 
 from features.bundle import INTERESTS_KIND
 from features.errors import BadInputError
@@ -33,8 +31,8 @@ class Recipe:
 
     config: TrainConfig
     history_length: int
-    build: Callable[[Int64[Tensor, " R"]], InterestNetwork]
-    """Watches per row of the video table (0 for padding) to a fresh network."""
+    build: Callable[[int], InterestNetwork]
+    """Number of rows of the video table to a fresh network."""
 
 
 def train_interests(recipe: Recipe, run: Run) -> Trained:
@@ -87,7 +85,7 @@ def _fit(
     )
     counts[PAD_ROW] = 0
     torch.manual_seed(config.seed)
-    network = recipe.build(counts)
+    network = recipe.build(vocabulary.num_rows)
     result = fit(
         network,
         examples,

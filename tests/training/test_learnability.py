@@ -1,4 +1,4 @@
-"""On logs with planted interests the model beats popularity; on logs without, it must not (that finds leaks)."""
+"""On logs with planted interests the model beats popularity; without any it must not, which finds leaks."""
 
 from pathlib import Path
 

@@ -4,11 +4,8 @@ The label-aware idea of MIND (Li et al., CIKM 2019) with a transformer in place 
 queries attend over the encoded history; k* = argmax_k <z_k, e_target> gets the loss and the gradient,
 all K retrieve.
 
-A video has one vector for both sides plus a small difference of its own on the output side, and a bias.
-Interests and video vectors have length 1 in the first D - 1 coordinates; the last one carries the bias
-into the inner product, so that the index needs to know nothing of it:
-
-    <z, e> = cosine + temperature * bias        z = [unit, c],  e = [unit, temperature * bias / c]
+A video has one vector for both sides plus a small difference of its own on the output side. Interests and
+video vectors have length 1; the inner product is their cosine.
 
 Shape letters: B users, L watches, M = 1 + L tokens, K interests, D dimensions, R rows of the video table.
 """
@@ -27,8 +24,6 @@ from training.models import Run, Trained
 from training.network import InterestNetwork
 from training.trainer import Recipe, train_interests
 
-BIAS_QUERY: Final = 0.25
-"""Last coordinate c of every interest; small, so that cosines between interests stay what they are."""
 DIFFERENCE_SPREAD: Final = 1e-4
 """Standard deviation of a fresh output difference: both sides start as one."""
 QUERY_SPREAD: Final = 0.3
@@ -41,7 +36,7 @@ class SingleActivationConfig(TrainConfig):
     num_interests: PositiveInt = 4
     """Interest vectors per user (K)."""
     dim: PositiveInt = 64
-    """Width of interest and video vectors (D), the coordinate of the bias included."""
+    """Width of interest and video vectors (D)."""
     history_length: PositiveInt = 100
     """Newest visible watches that are read (L)."""
     num_layers: NonNegativeInt = 1
@@ -64,16 +59,15 @@ class SingleActivationNetwork(InterestNetwork):
     """Pools the encoded history K times, each time with its own attention.
 
     Args:
-        counts: watches per row; the bias of a video starts at the log of its count, so that training
-            starts from popularity.
+        num_rows: rows of the video table, padding included.
     """
 
-    def __init__(self, counts: Int64[Tensor, " R"], config: SingleActivationConfig) -> None:
+    def __init__(self, num_rows: int, config: SingleActivationConfig) -> None:
         super().__init__()
         dim = config.dim
         self.temperature = config.temperature
         self.encoder = HistoryEncoder(
-            len(counts),
+            num_rows,
             dim,
             num_layers=config.num_layers,
             num_heads=config.num_heads,
@@ -83,12 +77,9 @@ class SingleActivationNetwork(InterestNetwork):
         self.to_hidden = nn.Linear(dim, 2 * dim, bias=False)
         self.to_logits = nn.Linear(2 * dim, config.num_interests, bias=False)
         self.offsets = nn.Parameter(0.01 * torch.randn(config.num_interests, dim))
-        self.differences = nn.Embedding(len(counts), dim)
-        self.bias = nn.Embedding(len(counts), 1)
+        self.differences = nn.Embedding(num_rows, dim)
         nn.init.normal_(self.to_logits.weight, std=QUERY_SPREAD)
         nn.init.normal_(self.differences.weight, std=DIFFERENCE_SPREAD)
-        log_counts = counts.add(1).log()
-        self.bias.weight.data.copy_((log_counts - log_counts[1:].mean()).unsqueeze(1))
 
     def forward(
         self,
@@ -104,17 +95,15 @@ class SingleActivationNetwork(InterestNetwork):
         # A mean of n videos has length about 1 / sqrt(n); divided by that, long histories speak as loud.
         weights = weights / weights.square().sum(dim=1, keepdim=True).sqrt()
         pooled = weights.transpose(1, 2) @ tokens + self.offsets  # (B, K, D)
-        unit = F.normalize(pooled[:, :, :-1], dim=2)
-        return F.pad(unit, (0, 1), value=BIAS_QUERY)
+        return F.normalize(pooled, dim=2)
 
     def vectors(self) -> Float[Tensor, "R D"]:
         """See ``InterestNetwork``."""
-        unit = F.normalize((self.encoder.videos.weight + self.differences.weight)[:, :-1], dim=1)
-        return torch.cat([unit, self.bias.weight * (self.temperature / BIAS_QUERY)], dim=1)
+        return F.normalize(self.encoder.videos.weight + self.differences.weight, dim=1)
 
     def video_tables(self) -> list[nn.Parameter]:
         """See ``InterestNetwork``."""
-        return [self.encoder.videos.weight, self.differences.weight, self.bias.weight]
+        return [self.encoder.videos.weight, self.differences.weight]
 
 
 Config = SingleActivationConfig
@@ -122,5 +111,5 @@ Config = SingleActivationConfig
 
 def train(config: SingleActivationConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    recipe = Recipe(config, config.history_length, lambda counts: SingleActivationNetwork(counts, config))
+    recipe = Recipe(config, config.history_length, lambda num_rows: SingleActivationNetwork(num_rows, config))
     return train_interests(recipe, run)
