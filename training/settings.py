@@ -19,7 +19,10 @@ class TrainingSettings(BaseSettings):
         default=None,
         description="MLflow tracking URI; unset: SQLite in FACET_HOME; 'off': no tracking",
     )
-    train_threads: PositiveInt = Field(default=2, description="CPU threads of PyTorch and of evaluation")
+    train_threads: PositiveInt = Field(
+        default=1,
+        description="CPU threads of PyTorch; more only pay on an idle machine, where nothing else runs",
+    )
 
     def tracking_uri(self, settings: Settings) -> str | None:
         """The URI to track to, or ``None`` when tracking is off."""
