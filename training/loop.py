@@ -80,13 +80,12 @@ def fit(
             seconds += time.perf_counter() - started
             metrics = validate(network) if validate else {}
             speed = examples.num_users * epoch / seconds
-            tracker.log_metrics({"loss": losses[-1], "examples_per_second": speed} | metrics, step=epoch)
-            log.info(
-                "epoch finished", epoch=epoch, loss=round(losses[-1], 4), examples_per_second=round(speed),
-                **{MAIN_METRIC: metrics.get(MAIN_METRIC)},
-            )  # fmt: skip
-            bar.set_postfix({"epoch": epoch, "loss": losses[-1], "best " + MAIN_METRIC: best.value})
-            if best.offer(epoch, metrics) and epoch - best.epoch >= config.patience:
+            measured = best.offer(epoch, metrics)
+            curve = {"loss" if validate else "refit_loss": losses[-1], "examples_per_second": speed}
+            tracker.log_metrics(curve | metrics, step=epoch)
+            bar.set_postfix({"loss": losses[-1], f"best {MAIN_METRIC}": best.value})
+            log.info("epoch finished", epoch=epoch, **curve, **{MAIN_METRIC: metrics.get(MAIN_METRIC)})
+            if measured and epoch - best.epoch >= config.patience:
                 break
     best.restore()
     return Fit(best.epoch, losses, best.metrics, speed)
