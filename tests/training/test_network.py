@@ -32,6 +32,11 @@ def test_users_come_first_then_interests_then_dimensions(network: InterestNetwor
     assert network.vectors().shape == (NUM_ROWS, D)
 
 
+def test_interests_and_video_vectors_have_length_one(network: InterestNetwork) -> None:
+    for vectors in (network(*history(3, 4, 5)), network.vectors()):
+        torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]))
+
+
 def test_padding_never_contributes(network: InterestNetwork) -> None:
     short = network(*history(3, 4, 5))
     padded = network(*history(PAD_ROW, PAD_ROW, PAD_ROW, 3, 4, 5))
