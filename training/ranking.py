@@ -114,7 +114,7 @@ class InterestRanker:
         scores[users, :, videos] = -np.inf
         scores[~searched] = -np.inf
         depth = min(top_n, scores.shape[2])
-        hits = np.argpartition(-scores, depth - 1, axis=2)[:, :, :depth]
+        hits = np.argpartition(scores, -depth, axis=2)[:, :, -depth:]
         found = np.take_along_axis(scores, hits, axis=2)
         ids = np.where(np.isneginf(found), NO_VIDEO, self._vocabulary.video_ids[hits])
         lists = merge_hits(ids, found, top_n)

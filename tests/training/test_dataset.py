@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from features import schema
 from features.errors import BadInputError
-from features.history import user_histories, user_seen
+from features.history import user_histories, user_seen, watches_with_actions
+from features.lake import Lake, connect
 from features.positives import Action, PositiveRule
 from features.settings import Settings
 from tests.training.logs import at, video, watch, write_log
@@ -96,19 +99,17 @@ def test_no_watch_before_the_moment_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_null_lists_are_empty() -> None:
-    import pyarrow as pa
-
     table = pa.table({"video_id": [3, 5, 8], "tag_ids": pa.array([[1, 2], None, [7]], pa.list_(pa.int64()))})
     places, tags = IdLists.from_columns(table["video_id"], table["tag_ids"]).pairs(np.array([8, 5, 4, 3]))
     assert (places.tolist(), tags.tolist()) == ([0, 3, 3], [7, 1, 2])
 
 
-def test_training_reads_the_functions_of_the_feature_store(log: WatchLog) -> None:
-    watches = log._connection.table("watches")
+def test_training_reads_what_the_feature_store_would_hold(tmp_path: Path, log: WatchLog) -> None:
+    lake, connection = Lake(Settings(home=tmp_path)), connect()
+    curated, videos = (lake.scan(connection, table) for table in (schema.WATCHES, schema.VIDEOS))
+    watches = watches_with_actions(curated, videos, RULE)
     histories = user_histories(watches, at(CUT)).fetchall()
     found = log.sequences(at(CUT), length=100).histories(np.array([row[0] for row in histories]))
     assert [np.asarray(history.video_ids).tolist() for history in found] == [row[1] for row in histories]
-    seen = user_seen(watches, at(CUT)).fetchall()
-    assert [log.seen(at(CUT)).pairs(np.array([user]))[1].tolist() for user, _ in seen] == [
-        ids for _, ids in seen
-    ]
+    for user_id, ids in user_seen(watches, at(CUT)).fetchall():
+        assert log.seen(at(CUT)).pairs(np.array([user_id]))[1].tolist() == ids
