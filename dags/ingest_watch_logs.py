@@ -15,8 +15,8 @@ Data Docs; the lake still holds the old rows. Repair the source or the limits, c
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
-from dags.assets import WATCHES
-from dags.tasks import announce, days_of_run, step
+from dags.assets import WATCHES, announce
+from dags.tasks import days_of_run, step
 
 
 @dag(

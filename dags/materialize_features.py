@@ -11,8 +11,8 @@ start it by hand with the param `day` (also `A..B`).
 
 from airflow.sdk import Param, dag
 
-from dags.assets import FEATURES, WATCHES
-from dags.tasks import announce, days_of_run, step
+from dags.assets import FEATURES, WATCHES, announce
+from dags.tasks import days_of_run, step
 
 
 @dag(
@@ -30,9 +30,10 @@ from dags.tasks import announce, days_of_run, step
 def materialize_features() -> None:
     @step(outlets=[FEATURES])
     def materialize() -> str:
-        from features.materialize import materialize as materialize_days
+        from features import materialize as features
 
-        return announce(FEATURES, day=materialize_days(days_of_run(WATCHES)))
+        day = features.materialize(days_of_run(WATCHES))
+        return announce(FEATURES, day=features.newest_day() or day)
 
     materialize()
 

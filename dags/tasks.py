@@ -3,7 +3,7 @@
 Days come from an operator's param, else from all asset events that started the run, else from the interval.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 from airflow.sdk import Asset, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from dags.assets import FEATURES, days_in, extras_of_run
 from features.days import day_of, parse_days
 from features.errors import BadInputError, PermanentError
+
+UNFINISHED = ["queued", "running"]
 
 
 def step(**options: Any) -> Callable[[Callable[..., Any]], Any]:  # noqa: ANN401 - Airflow's types
@@ -37,44 +40,35 @@ def days_of_run(asset: Asset | None = None) -> list[str]:
     if asked := context["params"].get("days") or context["params"].get("day"):
         return parse_days(asked)
     if asset is not None:
-        return days_in(_extras(asset))
+        return days_in(extras_of_run(asset))
     if context.get("data_interval_start") is None:
         raise BadInputError("a run without a data interval needs the days param: YYYY-MM-DD or A..B")
     return [day_of(context["data_interval_start"])]
-
-
-def days_in(extras: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Every day that the events name, once, sorted; at least one is named."""
-    days = sorted({day for extra in extras for day in extra.get("days", [extra.get("day")]) if day})
-    if not days:
-        raise BadInputError("no event names a day; run the DAG by hand with its day param")
-    return days
 
 
 def bundles_of_run(asset: Asset) -> list[str]:
     """Bundle paths from the ``bundles`` param, else from the event with the newest day."""
     if asked := get_current_context()["params"]["bundles"]:
         return list(asked)
-    return list(max(_extras(asset), key=lambda extra: extra["day"])["bundles"])
+    return list(max(extras_of_run(asset), key=lambda extra: extra["day"])["bundles"])
 
 
 def newest_or_skip(day: str, newest: str | None) -> str:
-    """``day`` to train on, unless a newer one is there or on its way: then the run ends here, green."""
+    """``day`` to train on, unless a newer one or more data are on their way: then the run ends, green.
+
+    The features of what is on its way start the DAG again.
+    """
     context = get_current_context()
     if context["params"]["day"]:
         return day
     if newest is not None and newest > day:
         raise AirflowSkipException(f"{newest} is committed already; its own run trains")
-    if waiting := context["ti"].get_dr_count(dag_id="ingest_watch_logs", states=["queued", "running"]):
-        raise AirflowSkipException(f"{waiting} ingest runs are not done; the newest day of theirs trains")
+    # The runs that started this one may not be marked done yet; asked first, so that none is missed.
+    run = context["ti"].get_dagrun_state
+    sources = {event.source_run_id for event in context["triggering_asset_events"][FEATURES]}
+    closing = sum(run("materialize_features", source) in UNFINISHED for source in sources)
+    for dag_id, expected in (("ingest_watch_logs", 0), ("materialize_features", closing)):
+        waiting = context["ti"].get_dr_count(dag_id, states=UNFINISHED) - expected
+        if waiting > 0:
+            raise AirflowSkipException(f"{waiting} runs of {dag_id} are not done; the last one starts this")
     return day
-
-
-def announce(asset: Asset, *, day: str, **extra: Any) -> str:  # noqa: ANN401 - JSON
-    """Let the event of ``asset``, emitted when the task succeeds, carry ``day``; give ``day`` back."""
-    get_current_context()["outlet_events"][asset].extra = {"day": day, **extra}
-    return day
-
-
-def _extras(asset: Asset) -> list[Mapping[str, Any]]:
-    return [event.extra for event in get_current_context()["triggering_asset_events"][asset]]

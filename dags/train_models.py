@@ -3,18 +3,18 @@
 **What.** Each model is trained on all days before D and judged on D against the release that serves. Only
 when all have passed are their bundles announced. Nothing is released here.
 
-**Skipped, green.** A newer day is committed or on its way: its own run trains. So a backfill of many days
-trains once.
+**Skipped, green.** A newer day is committed, or ingest runs are not done: the features of the last of them
+start this DAG again. So a backfill of many days trains once, when all its days are in.
 
 **When it is red.** `train`: the gate refused the model, and the log says why (worse, collapsed, NaN); the old
 release goes on serving. Look at the run in MLflow, then clear the task, or wait for the next day. To train on
-a certain day start it by hand with the param `day`.
+a certain day, or if the ingest that it waited for failed, start it by hand with the param `day`.
 """
 
 from airflow.sdk import Param, dag
 
-from dags.assets import BUNDLES, FEATURES
-from dags.tasks import announce, days_of_run, newest_or_skip, step
+from dags.assets import BUNDLES, FEATURES, announce
+from dags.tasks import days_of_run, newest_or_skip, step
 
 MODELS = ["popularity", "single_activation"]
 

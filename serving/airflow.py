@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 STATIC: Final = REPOSITORY / "docker" / "airflow.env"
 
+LOCK_SECONDS: Final = 60
+"""SQLite's own 5 s are too short for `airflow backfill create` beside a scheduler."""
+
 
 def stack_environment(settings: Settings, ports: StackSettings, serving: ServingSettings) -> dict[str, str]:
     """Environment of every process of the stack: this process's, Airflow's settings, where things lie."""
@@ -48,7 +51,7 @@ def stack_environment(settings: Settings, ports: StackSettings, serving: Serving
         "FACET_MILVUS_PORT": str(serving.milvus_port),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout={LOCK_SECONDS}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__API__PORT": str(ports.airflow_port),
         "AIRFLOW__API__BASE_URL": url,

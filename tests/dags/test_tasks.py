@@ -1,8 +1,8 @@
 """Days of a run, errors that Airflow does not retry, and when training is skipped."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -11,21 +11,23 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.context import set_current_context
 
-from dags.assets import BUNDLES, FEATURES, WATCHES
-from dags.tasks import announce, bundles_of_run, days_in, days_of_run, newest_or_skip, step
+from dags.assets import BUNDLES, FEATURES, WATCHES, announce, days_in
+from dags.tasks import bundles_of_run, days_of_run, newest_or_skip, step
 from features.errors import BadInputError, InvalidDataError, StaleStageError
 
 
-@dataclass
-class IngestRuns:
-    """Stands where Airflow gives a task its own instance: it counts the ingest runs that are not done."""
+@dataclass(frozen=True)
+class Runs:
+    """Stands where Airflow gives a task its own instance: it knows the runs that are not done."""
 
-    waiting: int = 0
-    asked: list[tuple[str, list[str]]] = field(default_factory=list)
+    unfinished: Mapping[str, Sequence[str]]
 
     def get_dr_count(self, dag_id: str, states: list[str]) -> int:
-        self.asked.append((dag_id, states))
-        return self.waiting
+        assert states == ["queued", "running"]
+        return len(self.unfinished.get(dag_id, ()))
+
+    def get_dagrun_state(self, dag_id: str, run_id: str) -> str:
+        return "running" if run_id in self.unfinished.get(dag_id, ()) else "success"
 
 
 @contextmanager
@@ -33,10 +35,11 @@ def a_run(
     params: Mapping[str, Any] | None = None,
     events: Mapping[Any, list[dict[str, Any]]] | None = None,
     interval_start: datetime | None = None,
-    waiting: int = 0,
+    unfinished: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     found = {
-        asset: [SimpleNamespace(extra=extra) for extra in extras] for asset, extras in (events or {}).items()
+        asset: [SimpleNamespace(extra=extra, source_run_id="source") for extra in extras]
+        for asset, extras in ({FEATURES: [{}]} | dict(events or {})).items()
     }
     outlets = {asset: SimpleNamespace(extra={}) for asset in (WATCHES, FEATURES, BUNDLES)}
     context: Any = {
@@ -44,7 +47,7 @@ def a_run(
         "triggering_asset_events": found,
         "data_interval_start": interval_start,
         "outlet_events": outlets,
-        "ti": IngestRuns(waiting),
+        "ti": Runs(unfinished or {}),
     }
     with set_current_context(context):
         yield context
@@ -96,14 +99,25 @@ def test_an_older_day_is_skipped_with_the_newer_one_named() -> None:
         newest_or_skip("2026-03-03", newest="2026-03-04")
 
 
-def test_a_day_is_skipped_while_ingest_brings_newer_ones() -> None:
-    with a_run(waiting=2) as context, pytest.raises(AirflowSkipException, match="2 ingest runs"):
+@pytest.mark.parametrize("dag_id", ["ingest_watch_logs", "materialize_features"])
+def test_nothing_is_trained_before_all_data_are_in(dag_id: str) -> None:
+    with (
+        a_run(unfinished={dag_id: ["another"]}),
+        pytest.raises(AirflowSkipException, match=f"1 runs of {dag_id}"),
+    ):
         newest_or_skip("2026-03-03", newest="2026-03-03")
-    assert context["ti"].asked == [("ingest_watch_logs", ["queued", "running"])]
+
+
+def test_the_run_that_started_training_need_not_be_marked_done() -> None:
+    with a_run(unfinished={"materialize_features": ["source"]}):
+        assert newest_or_skip("2026-03-03", newest="2026-03-03") == "2026-03-03"
+    both = {"materialize_features": ["source", "another"]}
+    with a_run(unfinished=both), pytest.raises(AirflowSkipException, match="1 runs of materialize_features"):
+        newest_or_skip("2026-03-03", newest="2026-03-03")
 
 
 def test_an_operator_gets_the_day_that_was_asked_for() -> None:
-    with a_run(params={"day": "2026-03-01"}, waiting=2):
+    with a_run(params={"day": "2026-03-01"}, unfinished={"ingest_watch_logs": ["another"]}):
         assert newest_or_skip("2026-03-01", newest="2026-03-04") == "2026-03-01"
 
 
