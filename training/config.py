@@ -44,8 +44,8 @@ class TrainConfig(ModelConfig):
     """Fixes initial weights, batches, hidden videos and negatives."""
     validation_days: PositiveFloat = 1.0
     """The last days before the cut choose the number of epochs; later days are never looked at."""
-    refit: bool = True
-    """Train again on all days, for the chosen number of epochs, once validation has chosen it."""
+    refit_epochs: NonNegativeInt = 3
+    """Further passes, over all days, once validation has chosen the best epoch; 0: none."""
     epochs: PositiveInt = 10
     """Passes over the users at most; the learning rate is planned for all of them."""
     patience: PositiveInt = 3
@@ -58,6 +58,9 @@ class TrainConfig(ModelConfig):
     """The same for the tables with a row per video; as slow as the rest, they take ten times as long."""
     warmup_steps: NonNegativeInt = 100
     """Steps until the peak; at most a tenth of the run."""
+    warmth: float = Field(default=3.0, ge=1)
+    """Factor on the temperature at the first step. A sharp softmax of untrained vectors is worse than a flat
+    one: to flatten it, all vectors first turn to one direction, and need epochs to part again."""
     clip_norm: PositiveFloat = 5.0
     """Gradients longer than this are shortened to it."""
     sequence_length: PositiveInt = 200

@@ -29,7 +29,23 @@ log = structlog.get_logger(__name__)
 FLAT_SHARE = 0.3
 """Share of the steps at the peak learning rate, before the cosine begins."""
 
+WARM_SHARE = 0.2
+"""Share of the steps with a raised temperature."""
+
 Validate = Callable[[InterestNetwork], Metrics]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how fast."""
+
+    epochs: int
+    peak: float = 1.0
+    """Factor on the learning rates of the configuration."""
+    warmth: float = 1.0
+    """Factor on the temperature at the first step; it falls to 1 over ``WARM_SHARE`` of the steps."""
+    validate: Validate | None = None
+    """Metrics of the network after an epoch; without it every epoch is run and the last is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +68,30 @@ def fit(
     sampler: NegativeSampler,
     config: TrainConfig,
     *,
+    plan: Plan,
     tracker: Tracker,
-    epochs: int | None = None,
-    validate: Validate | None = None,
     show_progress: bool = False,
 ) -> Fit:
     """Train ``network`` in place and leave it with its best weights.
 
-    Args:
-        epochs: ``config.epochs`` if ``None``.
-        validate: metrics of the network after an epoch; without it every epoch is run and the last is kept.
-
     Raises:
         TrainingDivergedError: the loss became NaN or infinite.
     """
-    epochs = epochs or config.epochs
-    steps = _Steps(network, sampler, config, num_steps=epochs * examples.num_batches)
+    steps = _Steps(network, sampler, config, plan, num_steps=plan.epochs * examples.num_batches)
     random = np.random.default_rng(config.seed)
     losses: list[float] = []
     best = _Best(network)
     seconds = 0.0
-    with tqdm(total=epochs * examples.num_users, unit=" examples", disable=not show_progress) as bar:
-        for epoch in range(1, epochs + 1):
+    with tqdm(total=plan.epochs * examples.num_users, unit=" examples", disable=not show_progress) as bar:
+        for epoch in range(1, plan.epochs + 1):
             network.train()
             started = time.perf_counter()
             losses.append(_mean_loss(steps, examples.epoch(random), bar))
             seconds += time.perf_counter() - started
-            metrics = validate(network) if validate else {}
+            metrics = plan.validate(network) if plan.validate else {}
             speed = examples.num_users * epoch / seconds
             measured = best.offer(epoch, metrics)
-            curve = {"loss" if validate else "refit_loss": losses[-1], "examples_per_second": speed}
+            curve = {"loss" if plan.validate else "refit_loss": losses[-1], "examples_per_second": speed}
             tracker.log_metrics(curve | metrics, step=epoch)
             bar.set_postfix({"loss": losses[-1], f"best {MAIN_METRIC}": best.value})
             log.info("epoch finished", epoch=epoch, **curve, **{MAIN_METRIC: metrics.get(MAIN_METRIC)})
@@ -103,15 +113,23 @@ class _Steps:
     """Loss, gradient and update of one batch after the other."""
 
     def __init__(
-        self, network: InterestNetwork, sampler: NegativeSampler, config: TrainConfig, *, num_steps: int
+        self,
+        network: InterestNetwork,
+        sampler: NegativeSampler,
+        config: TrainConfig,
+        plan: Plan,
+        *,
+        num_steps: int,
     ) -> None:
         self._network = network
         self._sampler = sampler
         self._config = config
         self._generator = torch.Generator().manual_seed(config.seed)
         self._optimizer = _optimizer(network, config)
-        schedule = _schedule(config.warmup_steps, num_steps)
+        schedule = _schedule(config, plan, num_steps)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, schedule)
+        self._plan = plan
+        self._num_warm_steps = WARM_SHARE * num_steps
         self._step = 0
 
     def take(self, batch: Batch) -> float:
@@ -145,9 +163,12 @@ class _Steps:
             vectors[negatives.rows],
             negatives.log_q,
             accidental_hits(rows, users, negatives.rows, len(batch.video_rows)),
-            temperature=self._network.temperature,
+            temperature=self._network.temperature * self._warmth(),
         )
         return (losses * weights).sum() / weights.sum()
+
+    def _warmth(self) -> float:
+        return max(1.0, self._plan.warmth * (1 - self._step / self._num_warm_steps))
 
 
 def _optimizer(network: InterestNetwork, config: TrainConfig) -> torch.optim.Optimizer:
@@ -190,13 +211,13 @@ class _Best:
             self._network.load_state_dict(self._weights)
 
 
-def _schedule(warmup_steps: int, num_steps: int) -> Callable[[int], float]:
-    """Linear warm-up, flat, then a cosine to zero, as a factor of the peak."""
-    warmup = max(min(warmup_steps, num_steps // 10), 1)
+def _schedule(config: TrainConfig, plan: Plan, num_steps: int) -> Callable[[int], float]:
+    """Linear warm-up, flat, then a cosine to zero, as a factor of the learning rate."""
+    warmup = max(min(config.warmup_steps, num_steps // 10), 1)
     flat = FLAT_SHARE * num_steps
 
     def factor(step: int) -> float:
         annealed = min(max(step - flat, 0) / (num_steps - flat), 1)
-        return min((step + 1) / warmup, 1) * (1 + math.cos(math.pi * annealed)) / 2
+        return plan.peak * min((step + 1) / warmup, 1) * (1 + math.cos(math.pi * annealed)) / 2
 
     return factor

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
 
 import structlog
 import torch
@@ -16,13 +18,16 @@ from training.dataset import WatchLog
 from training.evaluation import Catalogue, Metrics, judge
 from training.examples import ExampleMaker
 from training.export import write_interest_files
-from training.loop import Fit, Validate, fit
+from training.loop import Fit, Plan, Validate, fit
 from training.models import Run, Trained
 from training.network import Extractor, InterestNetwork
 from training.ranking import InterestRanker, Past
 from training.sampling import NegativeSampler
 
 log = structlog.get_logger(__name__)
+
+REFIT_PEAK: Final = 0.3
+"""Learning rate of the refit, as a share of the first one: adapt, do not start over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +43,25 @@ class Recipe:
 def train_interests(recipe: Recipe, run: Run) -> Trained:
     """Train on the watches before ``run.until`` and make the parts of an ``interests`` bundle.
 
-    The last ``validation_days`` before it choose the number of epochs. With ``refit`` a fresh network is
-    then trained for that long on everything, so that it knows the videos of the last days too.
+    The last ``validation_days`` before it choose the best epoch; then ``refit_epochs`` more on everything, in
+    smaller steps, teach the network the last days too.
 
     Raises:
         BadInputError: too few watches before the validation days.
         TrainingDivergedError: the loss is no number any more.
     """
+    config = recipe.config
     torch.set_num_threads(run.num_threads)
-    watches = WatchLog(run.lake, run.until, recipe.config.rule)
-    cut = run.until - timedelta(days=recipe.config.validation_days)
-    network, vocabulary, chosen = _fit(recipe, run, watches, cut)
-    if recipe.config.refit:
-        log.info("training again on all days", epochs=chosen.best_epoch)
-        network, vocabulary, _ = _fit(recipe, run, watches, run.until, epochs=chosen.best_epoch)
+    watches = WatchLog(run.lake, run.until, config.rule)
+    vocabulary = Vocabulary(watches.watched_videos(run.until, config.min_watches))
+    torch.manual_seed(config.seed)
+    network = recipe.build(vocabulary.num_rows)
+    cut = run.until - timedelta(days=config.validation_days)
+    validate = _validation(recipe, watches, vocabulary, cut)
+    fit_until = partial(_fit, network, recipe, run, watches, vocabulary)
+    chosen = fit_until(cut, Plan(config.epochs, warmth=config.warmth, validate=validate))
+    if config.refit_epochs:
+        fit_until(run.until, Plan(config.refit_epochs, peak=REFIT_PEAK))
     num_interests, dim = _shape_of(network)
     return Trained(
         kind=INTERESTS_KIND,
@@ -68,11 +78,16 @@ def train_interests(recipe: Recipe, run: Run) -> Trained:
 
 
 def _fit(
-    recipe: Recipe, run: Run, watches: WatchLog, until: datetime, *, epochs: int | None = None
-) -> tuple[InterestNetwork, Vocabulary, Fit]:
-    """Train on what lies before ``until``; what lies after it validates."""
+    network: InterestNetwork,
+    recipe: Recipe,
+    run: Run,
+    watches: WatchLog,
+    vocabulary: Vocabulary,
+    until: datetime,
+    plan: Plan,
+) -> Fit:
+    """Train ``network`` on what lies before ``until``."""
     config = recipe.config
-    vocabulary = Vocabulary(watches.watched_videos(until, config.min_watches))
     sequences = watches.sequences(until, config.sequence_length)
     examples = ExampleMaker(sequences, vocabulary, config, history_length=recipe.history_length)
     if not examples.num_users:
@@ -80,23 +95,13 @@ def _fit(
             f"nobody watched two videos before {until.isoformat()}; ingest more days, lower validation_days "
             f"(now {config.validation_days:g}) or train until a later time"
         )
-    counts = torch.bincount(
-        torch.from_numpy(vocabulary.rows_of(sequences.video_ids)), minlength=vocabulary.num_rows
+    rows = torch.from_numpy(vocabulary.rows_of(sequences.video_ids))
+    counts = torch.bincount(rows, minlength=vocabulary.num_rows)
+    sampler = NegativeSampler(counts, config.num_negatives, config.popularity_share)
+    log.info("training", until=until.isoformat(), users=examples.num_users, videos=len(vocabulary))
+    return fit(
+        network, examples, sampler, config, plan=plan, tracker=run.tracker, show_progress=run.show_progress
     )
-    counts[PAD_ROW] = 0
-    torch.manual_seed(config.seed)
-    network = recipe.build(vocabulary.num_rows)
-    result = fit(
-        network,
-        examples,
-        NegativeSampler(counts, config.num_negatives, config.popularity_share),
-        config,
-        tracker=run.tracker,
-        epochs=epochs,
-        validate=_validation(recipe, watches, vocabulary, until) if until < run.until else None,
-        show_progress=run.show_progress,
-    )
-    return network, vocabulary, result
 
 
 def _validation(recipe: Recipe, watches: WatchLog, vocabulary: Vocabulary, start: datetime) -> Validate:

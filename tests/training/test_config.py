@@ -9,9 +9,9 @@ from training.models.popularity import PopularityConfig
 
 def test_overrides_are_typed_and_the_rest_keeps_its_default() -> None:
     config = parse_overrides(
-        TrainConfig, ["epochs=3", "learning_rate=1e-2", "refit=false", "rule.min_seconds=7"]
+        TrainConfig, ["epochs=3", "learning_rate=1e-2", "refit_epochs=0", "rule.min_seconds=7"]
     )
-    assert (config.epochs, config.learning_rate, config.refit, config.rule.min_seconds) == (
+    assert (config.epochs, config.learning_rate, config.refit_epochs, config.rule.min_seconds) == (
         3,
         0.01,
         False,

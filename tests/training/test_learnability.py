@@ -18,7 +18,7 @@ from training.settings import TrainingSettings
 pytestmark = pytest.mark.slow
 
 UNTRACKED = TrainingSettings(mlflow_uri="off", train_threads=1)
-SMALL = ["dim=32", "epochs=12", "batch_size=16", "refit=false", "num_negatives=256"]
+SMALL = ["dim=32", "epochs=12", "batch_size=16", "refit_epochs=2", "num_negatives=256"]
 START, END = at(7), at(8)
 
 

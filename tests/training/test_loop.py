@@ -11,10 +11,10 @@ from training.config import TrainConfig
 from training.errors import TrainingDivergedError
 from training.evaluation import Metrics
 from training.examples import ExampleMaker
-from training.loop import Fit, fit
+from training.loop import Fit, Plan, fit
 from training.network import InterestNetwork
 from training.sampling import NegativeSampler
-from training.tracking import NoTracker
+from training.tracking import NoTracker, Tracker
 
 CONFIG = TrainConfig(batch_size=16, epochs=4, patience=2, num_negatives=16, warmup_steps=2)
 
@@ -34,7 +34,11 @@ class Curve:
 
 
 def run(
-    config: TrainConfig = CONFIG, *, network: InterestNetwork | None = None, **options: object
+    config: TrainConfig = CONFIG,
+    *,
+    network: InterestNetwork | None = None,
+    plan: Plan | None = None,
+    tracker: Tracker = NoTracker(),  # noqa: B008 - it has no state
 ) -> tuple[Fit, InterestNetwork]:
     """Fit on 64 users, half of whom watch the first half of the videos and half the other."""
     random = np.random.default_rng(0)
@@ -43,8 +47,8 @@ def run(
     torch.manual_seed(config.seed)
     network = network or small_network()
     sampler = NegativeSampler(torch.ones(NUM_ROWS), config.num_negatives, config.popularity_share)
-    options = {"tracker": NoTracker()} | options
-    return fit(network, examples, sampler, config, **options), network
+    plan = plan or Plan(config.epochs)
+    return fit(network, examples, sampler, config, plan=plan, tracker=tracker), network
 
 
 def test_the_loss_falls() -> None:
@@ -76,9 +80,8 @@ def test_training_stops_without_progress_and_keeps_the_best_weights() -> None:
         seen.append(network.vectors().detach().clone())
         return {"recall_at_50": next(values)}
 
-    config = CONFIG.model_copy(update={"epochs": 10})
     curve = Curve()
-    result, network = run(config, validate=validate, tracker=curve)
+    result, network = run(plan=Plan(10, validate=validate), tracker=curve)
     assert (result.best_epoch, result.metrics) == (2, {"recall_at_50": 0.3})
     assert len(seen) == 4, "two epochs without a better value end the run; an equal value is no better"
     assert torch.equal(network.vectors(), seen[1])
@@ -92,9 +95,27 @@ def test_training_stops_without_progress_and_keeps_the_best_weights() -> None:
 
 
 def test_without_validation_all_epochs_are_run() -> None:
-    assert run(epochs=3)[0].best_epoch == 3
+    assert run(plan=Plan(3))[0].best_epoch == 3
 
 
 def test_padding_and_unseen_videos_do_not_disturb_a_step() -> None:
-    network = run(epochs=1)[1]
+    network = run(plan=Plan(1))[1]
     assert all(torch.isfinite(weight).all() for weight in network.parameters())
+
+
+def test_a_lower_peak_takes_smaller_steps() -> None:
+    def moved(peak: float) -> float:
+        torch.manual_seed(1)
+        network = small_network()
+        before = network.vectors().detach().clone()
+        run(network=network, plan=Plan(1, peak=peak))
+        return (network.vectors() - before).norm().item()
+
+    assert moved(0.1) < 0.5 * moved(1.0)
+
+
+def test_a_warm_start_flattens_the_softmax_and_ends_after_a_fifth_of_the_steps() -> None:
+    plain, warm = run(plan=Plan(5)), run(plan=Plan(5, warmth=1000.0))
+    # Of untrained vectors a flat softmax is less wrong than a sharp one.
+    assert warm[0].losses[0] < plain[0].losses[0]
+    assert warm[0].losses[-1] == pytest.approx(plain[0].losses[-1], rel=0.2), "cold again"
