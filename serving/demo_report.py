@@ -120,13 +120,12 @@ class Report:
         lists = {"four vectors": [c["video_id"] for c in answer["candidates"]], "one vector": one_vector}
         for name, videos in lists.items():
             counts = world.topic_counts(videos)
-            met = sum(count for topic, count in counts if topic in user.planted)
+            met = [count for topic, count in counts if topic in user.planted]
             topics = ", ".join(
                 f"{_planted_green(user, topic)} {count}" for topic, count in counts[:TOPICS_SHOWN]
             )
-            self._console.print(
-                f"{name:12} {met:2} of {len(videos)} about planted interests: {topics}", no_wrap=True
-            )
+            found = f"{sum(met):2} of {len(videos)} on {len(met)} of {len(user.planted)} planted"
+            self._console.print(f"{name:12} {found}: {topics}", no_wrap=True)
 
     def _show_metrics(self, metrics: dict[str, dict[str, Any]]) -> None:
         self._console.rule(f"[bold]judged on {self._day}, trained on the days before[/]")
