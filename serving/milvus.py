@@ -17,6 +17,8 @@ from serving.settings import ServingSettings
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
+KEEPALIVE_MS: Final = 600_000
+"""pymilvus pings every 10 s by default; Milvus Lite hangs up on that ("too many pings")."""
 CONNECT_SECONDS: Final = 2.0
 CONNECT_PAUSE_SECONDS: Final = 1.0
 """After a failed connection nobody tries again for this long, so that requests fall back at once."""
@@ -71,7 +73,13 @@ class MilvusConnection:
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         token = self._settings.milvus_token.get_secret_value() if self._settings.milvus_token else ""
         try:
-            client = MilvusClient(self.uri, token=token, timeout=CONNECT_SECONDS, dedicated=True)
+            client = MilvusClient(
+                self.uri,
+                token=token,
+                timeout=CONNECT_SECONDS,
+                dedicated=True,
+                grpc_options={"grpc.keepalive_time_ms": KEEPALIVE_MS},
+            )
         except MilvusException as error:
             self._retry_at = time.monotonic() + CONNECT_PAUSE_SECONDS
             raise IndexUnavailableError(f"no Milvus answers at {self.uri}: {error.message}") from error
