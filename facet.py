@@ -151,13 +151,9 @@ def publish(
     as_json: JsonFlag = False,
 ) -> None:
     """Load the bundles' item vectors into Milvus, verify them, and make them the current release."""
-    from serving.embedded import milvus_server
     from serving.publish import publish as run
-    from serving.settings import ServingSettings
 
-    settings, serving = Settings(), ServingSettings()
-    with milvus_server(serving, settings):
-        _report({"release": run(bundles, settings=settings, serving_settings=serving)}, as_json)
+    _report({"release": run(bundles, settings=Settings())}, as_json)
 
 
 @app.command()

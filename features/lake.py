@@ -153,7 +153,8 @@ class Lake:
         """The rows of ``days`` in the order of the table."""
         connection = connect()
         rows = self.scan(connection, table, days, version=version).order(", ".join(ORDER[table]))
-        return _select(rows, curated_schema(table).names).to_arrow_table().cast(curated_schema(table))
+        columns = ", ".join(curated_schema(table).names)
+        return rows.project(columns).to_arrow_table().cast(curated_schema(table))
 
     def latest_day(self, table: str, until: str) -> str:
         """The newest day of ``table`` that is not after ``until``.
@@ -194,7 +195,3 @@ def rows_checksum(rows: duckdb.DuckDBPyRelation, table: str) -> str:
 def _any_of(table: str, days: Sequence[str]) -> str:
     quoted = ", ".join(f"'{day}'" for day in days)
     return f"{PARTITION[table]} IN ({quoted})"
-
-
-def _select(rows: duckdb.DuckDBPyRelation, names: Sequence[str]) -> duckdb.DuckDBPyRelation:
-    return rows.project(", ".join(names))
