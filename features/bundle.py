@@ -6,14 +6,18 @@ A bundle is built in a hidden folder beside its place and renamed at the end. No
 ==================  ==========================================================================
 kind                files
 ==================  ==========================================================================
-``interests``       ``extractor.onnx, item_vectors.parquet, vocabulary.parquet``
+``interests``       ``extractor.onnx, item_encoder.onnx, item_vectors.parquet, vocabulary.parquet,
+                    activation.parquet``
 ``ranking``         ``ranking.parquet``: ``segment, rank, video_id, score``
 ==================  ==========================================================================
 
 ``extractor.onnx`` maps ``video_rows, actions`` (B, L) int64 and ``age_days`` (B, L) float32 to
 ``interests`` (B, K, D) and ``activation`` (B, K): the share of the history's positives whose best
-interest is k. ``item_vectors.parquet`` holds ``video_id, vector`` (D float32), ``uploader_id, tag_ids,
-category, duration_seconds, published_at, language``; whether a video is online is live state and not in it.
+interest is k. ``item_encoder.onnx`` maps ``video_rows`` (N,) int64 (0: a video without a row) to ``vectors``
+(N, D), equal to the stored ones within 1e-5. ``activation.parquet`` holds ``user_id, interest, activation``:
+how often training activated each interest, see ``training/activation.py``. ``item_vectors.parquet`` holds
+``video_id, vector`` (D float32), ``uploader_id, tag_ids, category, duration_seconds, published_at,
+language``; whether a video is online is live state and not in it.
 
 Shape letters: B users, L watches, K interests, D dimensions, V videos.
 """
@@ -39,6 +43,7 @@ from features.positives import PositiveRule
 from features.schema import (
     CATEGORY,
     DURATION_SECONDS,
+    INTEREST,
     LANGUAGE,
     PUBLISHED_AT,
     RANK,
@@ -47,6 +52,7 @@ from features.schema import (
     SEGMENT,
     TAG_IDS,
     UPLOADER_ID,
+    USER_ID,
     VECTOR,
     VIDEO_ID,
     VIDEOS,
@@ -56,16 +62,20 @@ from features.vocabulary import Vocabulary
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 EXTRACTOR: Final = "extractor.onnx"
+ITEM_ENCODER: Final = "item_encoder.onnx"
 ITEM_VECTORS: Final = "item_vectors.parquet"
 VOCABULARY: Final = "vocabulary.parquet"
+ACTIVATION: Final = "activation.parquet"
 RANKING: Final = "ranking.parquet"
 
 INTERESTS_KIND: Final = "interests"
 RANKING_KIND: Final = "ranking"
 FILES_OF: Final[dict[str, frozenset[str]]] = {
-    INTERESTS_KIND: frozenset({EXTRACTOR, ITEM_VECTORS, VOCABULARY}),
+    INTERESTS_KIND: frozenset({EXTRACTOR, ITEM_ENCODER, ITEM_VECTORS, VOCABULARY, ACTIVATION}),
     RANKING_KIND: frozenset({RANKING}),
 }
+ACTIVATIONS: Final = "activation"
+"""Faded number of targets that an interest won in training."""
 ATTRIBUTES: Final = (UPLOADER_ID, TAG_IDS, CATEGORY, DURATION_SECONDS, PUBLISHED_AT, LANGUAGE)
 """Columns of a video that travel with its vector."""
 RANKING_SCHEMA: Final = pa.schema(
@@ -74,6 +84,13 @@ RANKING_SCHEMA: Final = pa.schema(
         pa.field(RANK, pa.int64(), nullable=False),
         pa.field(VIDEO_ID, pa.int64(), nullable=False),
         pa.field(SCORE, pa.float64(), nullable=False),
+    ]
+)
+ACTIVATION_SCHEMA: Final = pa.schema(
+    [
+        pa.field(USER_ID, pa.int64(), nullable=False),
+        pa.field(INTEREST, pa.int32(), nullable=False),
+        pa.field(ACTIVATIONS, pa.float32(), nullable=False),
     ]
 )
 
@@ -151,6 +168,11 @@ class Bundle:
     def vocabulary(self) -> Vocabulary:
         """Ids to rows of the extractor's tables."""
         return Vocabulary.from_table(pq.read_table(self.path / VOCABULARY))
+
+    @cached_property
+    def activation(self) -> pa.Table:
+        """``activation.parquet``, sorted by user and interest; users without a record have no row."""
+        return pq.read_table(self.path / ACTIVATION)
 
     @cached_property
     def ranking(self) -> pa.Table:

@@ -76,6 +76,9 @@ class TrainConfig(ModelConfig):
     popularity_share: Share = 0.5
     """Share of the negatives drawn by watch count; the rest is drawn uniformly."""
 
+    activation_half_life: PositiveFloat = 2.0
+    """Epochs after which an activation counts half in the record of which interests training activated."""
+
     @model_validator(mode="after")
     def _shares_are_ordered(self) -> "TrainConfig":
         if self.hide_share_min > self.hide_share_max:

@@ -34,6 +34,7 @@ BATCHES_PER_BUCKET: Final = 32
 class Batch:
     """Visible histories and hidden targets of B users; targets are flat."""
 
+    user_ids: Int64[np.ndarray, " B"]
     video_rows: Int64[np.ndarray, "B L"]
     actions: Int64[np.ndarray, "B L"]
     age_days: Float32[np.ndarray, "B L"]
@@ -59,6 +60,7 @@ class ExampleMaker:
         users = np.repeat(np.arange(len(sequences)), sequences.lengths())[known]
         self._config = config
         self._length = history_length
+        self._user_ids = sequences.user_ids
         self._rows = rows[known]
         self._actions = sequences.actions[known]
         self._times = sequences.times_us[known]
@@ -107,6 +109,7 @@ class ExampleMaker:
         target_users, columns = np.nonzero(hidden)
         targets = flat[target_users, columns]
         return Batch(
+            self._user_ids[users],
             np.where(visible, self._rows[past], PAD_ROW),
             np.where(visible, self._actions[past], 0),
             np.where(visible, ages, 0).astype(np.float32),

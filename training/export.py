@@ -7,22 +7,23 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from features.bundle import EXTRACTOR, ITEM_VECTORS, VOCABULARY, item_table
+from features.bundle import ACTIVATION, EXTRACTOR, ITEM_ENCODER, ITEM_VECTORS, VOCABULARY, item_table
 from features.history import HistoryBatch
 from features.positives import NUM_ACTION_BITS
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
+from training.activation import ActivationRecord
 from training.errors import ExportError
-from training.network import Extractor, InterestNetwork
+from training.network import Extractor, InterestNetwork, ItemEncoder
 from training.ranking import exported_extractor
 
 CHATTY_LOGGERS: Final = ("torch.onnx", "onnxscript", "onnx_ir")
@@ -32,9 +33,15 @@ TOLERANCE: Final = 1e-5
 
 
 def write_interest_files(
-    folder: Path, network: InterestNetwork, vocabulary: Vocabulary, videos: pa.Table, *, history_length: int
+    folder: Path,
+    network: InterestNetwork,
+    vocabulary: Vocabulary,
+    videos: pa.Table,
+    record: ActivationRecord,
+    *,
+    history_length: int,
 ) -> None:
-    """Write the three files of an ``interests`` bundle.
+    """Write the files of an ``interests`` bundle.
 
     Raises:
         ExportError: ONNX Runtime does not give what the network gives.
@@ -42,6 +49,8 @@ def write_interest_files(
     vectors = network.vectors().detach().numpy()[PAD_ROW + 1 :]
     pq.write_table(item_table(vocabulary.video_ids, vectors, videos), folder / ITEM_VECTORS)
     pq.write_table(vocabulary.to_table(), folder / VOCABULARY)
+    pq.write_table(record.table(), folder / ACTIVATION)
+    export_item_encoder(folder / ITEM_ENCODER, ItemEncoder(network))
     export_extractor(folder / EXTRACTOR, Extractor(network), vocabulary.num_rows, history_length)
 
 
@@ -50,17 +59,32 @@ def export_extractor(path: Path, extractor: Extractor, num_rows: int, history_le
     example = _random_histories(num_rows, num_users=3, length=history_length, seed=0)
     users, watches = torch.export.Dim("users", min=1), torch.export.Dim("watches", min=2)
     shape = {0: users, 1: watches}
-    with _quiet():
-        program = torch.onnx.export(
-            extractor,
-            tuple(torch.from_numpy(part) for part in example.feed().values()),
-            dynamo=True,
-            input_names=list(example.feed()),
-            output_names=["interests", "activation"],
-            dynamic_shapes=(shape, shape, shape),
-        )
-        program.save(path, external_data=False)
+    _export(
+        path,
+        extractor,
+        {name: torch.from_numpy(part) for name, part in example.feed().items()},
+        outputs=["interests", "activation"],
+        dynamic_shapes=(shape, shape, shape),
+    )
     check_export(path, extractor, num_rows, history_length)
+
+
+def export_item_encoder(path: Path, encoder: ItemEncoder) -> None:
+    """Write ``encoder`` as ONNX, for any number of videos, and check it on every row of its table.
+
+    Raises:
+        ExportError: a vector differs by more than ``TOLERANCE``.
+    """
+    import onnxruntime
+
+    rows = torch.arange(len(encoder.table))
+    videos = torch.export.Dim("videos", min=1)
+    _export(path, encoder, {"video_rows": rows}, outputs=["vectors"], dynamic_shapes=({0: videos},))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (ours,) = session.run(["vectors"], {"video_rows": rows.numpy()})
+    worst = np.abs(ours - encoder.table.numpy()).max()
+    if not worst <= TOLERANCE:
+        raise ExportError(f"{path}: vectors of ONNX and of PyTorch differ by {worst}, above {TOLERANCE}")
 
 
 def check_export(path: Path, extractor: Extractor, num_rows: int, history_length: int) -> None:
@@ -95,6 +119,27 @@ def _random_histories(num_rows: int, *, num_users: int, length: int, seed: int) 
     actions = np.where(real, random.integers(0, 2**NUM_ACTION_BITS, shape), 0)
     ages = np.where(real, np.sort(random.exponential(5.0, shape))[:, ::-1], 0.0)
     return HistoryBatch(rows, actions, ages.astype(np.float32), num_unknown=0)
+
+
+def _export(
+    path: Path,
+    module: torch.nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    *,
+    outputs: list[str],
+    dynamic_shapes: tuple[dict[int, Any], ...],
+) -> None:
+    """Trace ``module`` and write one file with its weights inside."""
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=dynamic_shapes,
+        )
+        program.save(path, external_data=False)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from training.activation import ActivationRecord
 from training.config import TrainConfig
 from training.errors import TrainingDivergedError
 from training.evaluation import MAIN_METRIC, Metrics
@@ -69,22 +70,24 @@ def fit(
     config: TrainConfig,
     *,
     plan: Plan,
+    record: ActivationRecord,
     tracker: Tracker,
     show_progress: bool = False,
 ) -> Fit:
-    """Train ``network`` in place and leave it with its best weights.
+    """Train ``network`` in place and leave it with its best weights, and ``record`` with what they activated.
 
     Raises:
         TrainingDivergedError: the loss became NaN or infinite.
     """
-    steps = _Steps(network, sampler, config, plan, num_steps=plan.epochs * examples.num_batches)
+    steps = _Steps(network, sampler, config, plan, record, num_steps=plan.epochs * examples.num_batches)
     random = np.random.default_rng(config.seed)
     losses: list[float] = []
-    best = _Best(network)
+    best = _Best(network, record)
     seconds = 0.0
     with tqdm(total=plan.epochs * examples.num_users, unit=" examples", disable=not show_progress) as bar:
         for epoch in range(1, plan.epochs + 1):
             network.train()
+            record.fade()
             started = time.perf_counter()
             losses.append(_mean_loss(steps, examples.epoch(random), bar))
             seconds += time.perf_counter() - started
@@ -118,6 +121,7 @@ class _Steps:
         sampler: NegativeSampler,
         config: TrainConfig,
         plan: Plan,
+        record: ActivationRecord,
         *,
         num_steps: int,
     ) -> None:
@@ -129,6 +133,7 @@ class _Steps:
         schedule = _schedule(config, plan, num_steps)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, schedule)
         self._plan = plan
+        self._record = record
         self._num_warm_steps = WARM_SHARE * num_steps
         self._step = 0
 
@@ -156,7 +161,7 @@ class _Steps:
         weights = as_tensor(batch.target_weights)
         negatives = self._sampler.draw(self._generator)
         vectors = self._network.vectors()
-        losses = single_activation_loss(
+        losses, activated = single_activation_loss(
             self._network(*map(as_tensor, (batch.video_rows, batch.actions, batch.age_days))),
             vectors[rows],
             users,
@@ -165,6 +170,7 @@ class _Steps:
             accidental_hits(rows, users, negatives.rows, len(batch.video_rows)),
             temperature=self._network.temperature * self._warmth(),
         )
+        self._record.add(batch.user_ids, batch.target_users, activated.numpy(), batch.target_weights)
         return (losses * weights).sum() / weights.sum()
 
     def _warmth(self) -> float:
@@ -184,10 +190,12 @@ def _optimizer(network: InterestNetwork, config: TrainConfig) -> torch.optim.Opt
 
 
 class _Best:
-    """The weights of the best epoch so far."""
+    """The weights and the activation record of the best epoch so far."""
 
-    def __init__(self, network: InterestNetwork) -> None:
+    def __init__(self, network: InterestNetwork, record: ActivationRecord) -> None:
         self._network = network
+        self._record = record
+        self._counts = record.counts
         self._weights: dict[str, Tensor] | None = None
         self.epoch = 0
         self.metrics: Metrics = {}
@@ -202,13 +210,16 @@ class _Best:
         value = metrics.get(MAIN_METRIC)
         if value is None or self.value is None or value > self.value:
             self.epoch, self.metrics = epoch, metrics
-            self._weights = copy.deepcopy(self._network.state_dict()) if value is not None else None
+            if value is not None:
+                self._weights = copy.deepcopy(self._network.state_dict())
+                self._counts = self._record.counts.copy()
         return value is not None
 
     def restore(self) -> None:
         """Put the best weights back; nothing to do when the last epoch counts."""
         if self._weights is not None:
             self._network.load_state_dict(self._weights)
+            self._record.counts = self._counts
 
 
 def _schedule(config: TrainConfig, plan: Plan, num_steps: int) -> Callable[[int], float]:

@@ -3,9 +3,18 @@
 Shape letters: B users, K interests, D dimensions, T targets of all users, N negatives.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+
+class TargetLosses(NamedTuple):
+    """What each target costs, and the interest that it activates."""
+
+    losses: Float[Tensor, " T"]
+    activated: Int64[Tensor, " T"]
 
 
 def single_activation_loss(
@@ -17,7 +26,7 @@ def single_activation_loss(
     own: Bool[Tensor, "B N"],
     *,
     temperature: float,
-) -> Float[Tensor, " T"]:
+) -> TargetLosses:
     """Softmax cross-entropy of each target in nats, through its best interest alone.
 
     k* = argmax_k <z_k, e_target>, as the label-aware attention of MIND with power infinity (Li et al.,
@@ -39,7 +48,8 @@ def single_activation_loss(
     scores = torch.einsum("tkd,td->tk", interests[target_users], targets) / temperature  # (T, K)
     best = scores.detach().argmax(dim=1, keepdim=True)  # (T, 1)
     score = scores.gather(1, best).squeeze(1)
-    return torch.logaddexp(log_sum[target_users].gather(1, best).squeeze(1), score) - score
+    losses = torch.logaddexp(log_sum[target_users].gather(1, best).squeeze(1), score) - score
+    return TargetLosses(losses, best.squeeze(1))
 
 
 def accidental_hits(

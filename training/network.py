@@ -1,7 +1,7 @@
 """What the loop, the export and the validation need of a multi-interest network, whatever is inside.
 
-Shape letters: B users, L watches (newest last), K interests, D dimensions, R rows of the video table (row 0
-is padding).
+Shape letters: N videos, B users, L watches (newest last), K interests, D dimensions, R rows of the video
+table (row 0 is padding).
 """
 
 from abc import ABC, abstractmethod
@@ -74,3 +74,15 @@ class Extractor(nn.Module):
             return interests.numpy(), activation.numpy()
 
         return extract
+
+
+class ItemEncoder(nn.Module):
+    """The video side as the program of a bundle."""
+
+    def __init__(self, network: InterestNetwork) -> None:
+        super().__init__()
+        self.register_buffer("table", network.vectors().detach().clone())
+
+    def forward(self, video_rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """Vectors of videos; row 0 is a video that training never saw."""
+        return self.table[video_rows]

@@ -13,6 +13,7 @@ from features.bundle import INTERESTS_KIND
 from features.errors import BadInputError
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
+from training.activation import ActivationRecord
 from training.config import TrainConfig
 from training.dataset import WatchLog
 from training.evaluation import Catalogue, Metrics, judge
@@ -58,17 +59,19 @@ def train_interests(recipe: Recipe, run: Run) -> Trained:
     network = recipe.build(vocabulary.num_rows)
     cut = run.until - timedelta(days=config.validation_days)
     validate = _validation(recipe, watches, vocabulary, cut)
-    fit_until = partial(_fit, network, recipe, run, watches, vocabulary)
+    num_interests, dim = _shape_of(network)
+    user_ids = watches.sequences(run.until, length=1).user_ids
+    record = ActivationRecord(user_ids, num_interests, config.activation_half_life)
+    fit_until = partial(_fit, network, recipe, run, watches, vocabulary, record)
     chosen = fit_until(cut, Plan(config.epochs, warmth=config.warmth, validate=validate))
     if config.refit_epochs:
         fit_until(run.until, Plan(config.refit_epochs, peak=REFIT_PEAK))
-    num_interests, dim = _shape_of(network)
     return Trained(
         kind=INTERESTS_KIND,
         source=watches.source(),
         num_videos=len(vocabulary),
         write_files=lambda folder: write_interest_files(
-            folder, network, vocabulary, watches.videos(), history_length=recipe.history_length
+            folder, network, vocabulary, watches.videos(), record, history_length=recipe.history_length
         ),
         num_interests=num_interests,
         dim=dim,
@@ -83,6 +86,7 @@ def _fit(
     run: Run,
     watches: WatchLog,
     vocabulary: Vocabulary,
+    record: ActivationRecord,
     until: datetime,
     plan: Plan,
 ) -> Fit:
@@ -100,7 +104,14 @@ def _fit(
     sampler = NegativeSampler(counts, config.num_negatives, config.popularity_share)
     log.info("training", until=until.isoformat(), users=examples.num_users, videos=len(vocabulary))
     return fit(
-        network, examples, sampler, config, plan=plan, tracker=run.tracker, show_progress=run.show_progress
+        network,
+        examples,
+        sampler,
+        config,
+        plan=plan,
+        record=record,
+        tracker=run.tracker,
+        show_progress=run.show_progress,
     )
 
 

@@ -10,7 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.bundle import (
+    ACTIVATION,
+    ACTIVATION_SCHEMA,
     EXTRACTOR,
+    FILES_OF,
+    INTERESTS_KIND,
+    ITEM_ENCODER,
     ITEM_VECTORS,
     MANIFEST,
     RANKING,
@@ -52,6 +57,8 @@ def manifest(kind: str = "interests", **changes: object) -> Manifest:
 
 def write_interests(folder: Path) -> None:
     (folder / EXTRACTOR).write_bytes(b"stands for a program")
+    (folder / ITEM_ENCODER).write_bytes(b"stands for a program")
+    pq.write_table(ACTIVATION_SCHEMA.empty_table(), folder / ACTIVATION)
     pq.write_table(item_table(VIDEO_IDS, VECTORS, VIDEO_TABLE), folder / ITEM_VECTORS)
     pq.write_table(Vocabulary(VIDEO_IDS).to_table(), folder / VOCABULARY)
 
@@ -63,7 +70,8 @@ def test_what_is_written_can_be_opened(tmp_path: Path) -> None:
     assert bundle.video_ids.tolist() == [20, 10]
     np.testing.assert_array_equal(bundle.vectors, VECTORS)
     assert bundle.items["tag_ids"].to_pylist() == [None, [1, 2]], "attributes are null where unknown"
-    assert set(bundle.manifest.files) == {EXTRACTOR, ITEM_VECTORS, VOCABULARY}
+    assert set(bundle.manifest.files) == FILES_OF[INTERESTS_KIND]
+    assert bundle.activation.num_rows == 0
 
 
 def test_a_ranking_needs_no_vectors(tmp_path: Path) -> None:
@@ -74,7 +82,7 @@ def test_a_ranking_needs_no_vectors(tmp_path: Path) -> None:
     assert open_bundle(path).ranking.to_pylist() == rows.to_pylist()
 
 
-@pytest.mark.parametrize("name", [EXTRACTOR, ITEM_VECTORS, VOCABULARY])
+@pytest.mark.parametrize("name", sorted(FILES_OF[INTERESTS_KIND]))
 def test_an_altered_file_is_refused(tmp_path: Path, name: str) -> None:
     path = write_bundle(tmp_path, manifest(), write_interests)
     with (path / name).open("ab") as file:

@@ -17,8 +17,11 @@ from jaxtyping import Float32, Int64
 from onnx import TensorProto, helper, numpy_helper
 
 from features.bundle import (
+    ACTIVATION,
+    ACTIVATION_SCHEMA,
     EXTRACTOR,
     INTERESTS_KIND,
+    ITEM_ENCODER,
     ITEM_VECTORS,
     RANKING,
     RANKING_KIND,
@@ -67,6 +70,8 @@ def write_interests(
 
     def write_files(folder: Path) -> None:
         onnx.save(_extractor(vectors), folder / EXTRACTOR)
+        onnx.save(_item_encoder(vectors), folder / ITEM_ENCODER)
+        pq.write_table(ACTIVATION_SCHEMA.empty_table(), folder / ACTIVATION)
         pq.write_table(item_table(video_ids, vectors, _videos(video_ids)), folder / ITEM_VECTORS)
         pq.write_table(Vocabulary(video_ids).to_table(), folder / VOCABULARY)
 
@@ -134,10 +139,24 @@ def _manifest(kind: str, model: str, version: str, num_videos: int) -> Manifest:
     )
 
 
+def _table(vectors: np.ndarray) -> np.ndarray:
+    return np.vstack([np.zeros((1, vectors.shape[1]), dtype=np.float32), vectors])
+
+
+def _item_encoder(vectors: np.ndarray) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "video_rows"], ["vectors"], axis=0)],
+        "vectors_of_rows",
+        [helper.make_tensor_value_info("video_rows", TensorProto.INT64, ["N"])],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["N", vectors.shape[1]])],
+        [numpy_helper.from_array(_table(vectors), "table")],
+    )
+    return _checked(graph)
+
+
 def _extractor(vectors: np.ndarray) -> onnx.ModelProto:
-    table = np.vstack([np.zeros((1, vectors.shape[1]), dtype=np.float32), vectors])
     constants = {
-        "table": table,
+        "table": _table(vectors),
         "newest_two": np.array([HISTORY_LENGTH - 1, HISTORY_LENGTH - 2]),
         "two": np.array(2),
         "one": np.array(1.0, dtype=np.float32),
@@ -168,6 +187,10 @@ def _extractor(vectors: np.ndarray) -> onnx.ModelProto:
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
+    return _checked(graph)
+
+
+def _checked(graph: onnx.GraphProto) -> onnx.ModelProto:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(model)
     return model

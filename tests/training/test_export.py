@@ -3,19 +3,21 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from features.bundle import EXTRACTOR, ITEM_VECTORS, VOCABULARY, vectors_of
+from features.bundle import ACTIVATION, EXTRACTOR, ITEM_ENCODER, ITEM_VECTORS, VOCABULARY, vectors_of
 from features.history import HistoryBatch
 from features.lake import curated_schema
 from features.schema import VIDEO_ID, VIDEOS
 from features.vocabulary import Vocabulary
 from tests.training.networks import NUM_ROWS, D, K, small_network
+from training.activation import ActivationRecord
 from training.errors import ExportError
-from training.export import check_export, write_interest_files
-from training.network import Extractor, InterestNetwork
+from training.export import check_export, export_item_encoder, write_interest_files
+from training.network import Extractor, InterestNetwork, ItemEncoder
 from training.ranking import exported_extractor
 
 pytestmark = pytest.mark.slow
@@ -32,7 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, network: InterestNetwork) -
     folder = tmp_path_factory.mktemp("bundle")
     vocabulary = Vocabulary(np.arange(100, 100 + NUM_ROWS - 1))
     videos = curated_schema(VIDEOS).empty_table()
-    write_interest_files(folder, network, vocabulary, videos, history_length=6)
+    record = ActivationRecord(np.array([5, 9]), K, half_life_epochs=1.0)
+    record.add(np.array([9]), np.array([0, 0]), np.array([2, 2]), np.array([1.0, 0.3], dtype=np.float32))
+    write_interest_files(folder, network, vocabulary, videos, record, history_length=6)
     return folder
 
 
@@ -64,3 +68,22 @@ def test_item_vectors_are_those_of_the_loss_without_the_padding_row(
     np.testing.assert_array_equal(vectors_of(items), network.vectors().detach().numpy()[1:])
     assert items[VIDEO_ID].to_pylist()[:2] == [100, 101]
     assert pq.read_table(folder / VOCABULARY)["row"].to_pylist()[:2] == [1, 2]
+
+
+def test_the_item_encoder_gives_the_stored_vectors_for_any_rows(folder: Path) -> None:
+    stored = vectors_of(pq.read_table(folder / ITEM_VECTORS))
+    session = onnxruntime.InferenceSession(folder / ITEM_ENCODER, providers=["CPUExecutionProvider"])
+    (vectors,) = session.run(["vectors"], {"video_rows": np.array([3, 1])})
+    np.testing.assert_allclose(vectors, stored[[2, 0]], atol=1e-5)
+
+
+def test_the_record_of_activations_is_in_the_bundle(folder: Path) -> None:
+    rows = pq.read_table(folder / ACTIVATION).to_pylist()
+    assert rows == [{"user_id": 9, "interest": 2, "activation": pytest.approx(1.3)}]
+
+
+def test_vectors_that_are_no_numbers_are_not_exported(tmp_path: Path, network: InterestNetwork) -> None:
+    encoder = ItemEncoder(network)
+    encoder.table[3] = torch.nan
+    with pytest.raises(ExportError, match="vectors of ONNX and of PyTorch differ by nan"):
+        export_item_encoder(tmp_path / ITEM_ENCODER, encoder)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from features.vocabulary import Vocabulary
-from tests.training.networks import NUM_ROWS, small_network
+from tests.training.networks import NUM_ROWS, K, small_network
 from tests.training.test_examples import POSITIVE, sequences
+from training.activation import ActivationRecord
 from training.config import TrainConfig
 from training.errors import TrainingDivergedError
 from training.evaluation import Metrics
@@ -38,6 +39,7 @@ def run(
     *,
     network: InterestNetwork | None = None,
     plan: Plan | None = None,
+    record: ActivationRecord | None = None,
     tracker: Tracker = NoTracker(),  # noqa: B008 - it has no state
 ) -> tuple[Fit, InterestNetwork]:
     """Fit on 64 users, half of whom watch the first half of the videos and half the other."""
@@ -48,7 +50,8 @@ def run(
     network = network or small_network()
     sampler = NegativeSampler(torch.ones(NUM_ROWS), config.num_negatives, config.popularity_share)
     plan = plan or Plan(config.epochs)
-    return fit(network, examples, sampler, config, plan=plan, tracker=tracker), network
+    record = record or ActivationRecord(np.arange(64), K, config.activation_half_life)
+    return fit(network, examples, sampler, config, plan=plan, record=record, tracker=tracker), network
 
 
 def test_the_loss_falls() -> None:
@@ -119,3 +122,17 @@ def test_a_warm_start_flattens_the_softmax_and_ends_after_a_fifth_of_the_steps()
     # Of untrained vectors a flat softmax is less wrong than a sharp one.
     assert warm[0].losses[0] < plain[0].losses[0]
     assert warm[0].losses[-1] == pytest.approx(plain[0].losses[-1], rel=0.2), "cold again"
+
+
+def test_the_record_holds_what_the_kept_weights_activated() -> None:
+    def counts(epochs: int) -> np.ndarray:
+        values = iter([0.3, 0.1])
+        record = ActivationRecord(np.arange(64), K, half_life_epochs=1.0)
+        run(plan=Plan(epochs, validate=lambda _: {"recall_at_50": next(values)}), record=record)
+        return record.counts
+
+    # The second epoch is worse, so its activations are forgotten with its weights.
+    plan_of_two = counts(2)
+    assert plan_of_two.sum() > 0
+    assert (plan_of_two.sum(axis=1) >= 1).all(), "each of the 64 users activated something"
+    assert plan_of_two.sum() < 64 * 6, "one epoch's targets, not two"

@@ -31,7 +31,7 @@ def loss_of(
         log_q,
         own,
         temperature=temperature,
-    )
+    ).losses
 
 
 def test_target_and_negatives_are_scored_with_the_interest_nearest_to_the_target() -> None:
@@ -65,6 +65,15 @@ def test_gradient_reaches_the_best_interest_and_no_other() -> None:
     assert changed.tolist() == [False, True, False]
 
 
+def test_the_loss_names_the_interest_that_each_target_activates() -> None:
+    targets = torch.tensor([NORTH, EAST, NORTH])
+    arguments = torch.tensor([[EAST, NORTH]]), targets, torch.tensor([0, 0, 0]), torch.zeros(1, 2)
+    found = single_activation_loss(
+        *arguments, torch.zeros(1), torch.zeros(1, 1, dtype=torch.bool), temperature=1.0
+    )
+    assert found.activated.tolist() == [1, 0, 1]
+
+
 def test_accidental_hits_do_not_count() -> None:
     interests = torch.tensor([[EAST]])
     own = torch.tensor([[True, False]])
@@ -96,7 +105,7 @@ def test_each_target_is_scored_with_the_interests_of_its_own_user() -> None:
         torch.zeros(1),
         torch.zeros(2, 1, dtype=torch.bool),
         temperature=1.0,
-    )
+    ).losses
     # User 1 points north: score 1 for the first target, 0 for the second; the negative scores 0.
     assert loss.tolist() == pytest.approx([math.log(math.e + 1) - 1, math.log(2)])
 
