@@ -33,17 +33,18 @@ class ActivationRecord:
         self,
         user_ids: Int64[np.ndarray, " B"],
         target_users: Int64[np.ndarray, " T"],
-        activated: Int64[np.ndarray, " T"],
+        activated: Float32[np.ndarray, "T K"],
         weights: Float32[np.ndarray, " T"],
     ) -> None:
         """Count the interests that the targets of one batch activated.
 
         Args:
             target_users: place in ``user_ids`` of each target's user.
+            activated: how far each target activated each interest, see ``training/assignment.py``.
             weights: of the targets in the loss.
         """
         places = np.searchsorted(self._user_ids, user_ids)[target_users]
-        np.add.at(self.counts, (places, activated), weights)
+        np.add.at(self.counts, places, activated * weights[:, None])
 
     def fade(self) -> None:
         """Age everything by one pass."""

@@ -1,11 +1,11 @@
 """Settings of a training run that decide its outcome; they travel in the manifest of the bundle.
 
-``ModelConfig`` is what every model shares, ``TrainConfig`` what the loop reads. A model adds its own
-fields in its file. Defaults are the reference run.
-"""
+``ModelConfig`` is what every model shares, ``TrainConfig`` what the loop reads, ``InterestConfig`` what
+every network with interest vectors has, ``EncoderConfig`` what the transformer over the history adds. A
+model adds its own fields in its file. Defaults are the reference run."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,10 @@ from features.positives import PositiveRule
 
 C = TypeVar("C", bound="ModelConfig")
 Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Assignment = Literal["hard", "label_aware", "max_readout", "one_to_one"]
+Objective = Literal["set_to_set", "horizon", "next_item"]
+Precision = Literal["float32", "bfloat16"]
 
 
 class ModelConfig(BaseModel):
@@ -63,8 +67,13 @@ class TrainConfig(ModelConfig):
     one: to flatten it, all vectors first turn to one direction, and need epochs to part again."""
     clip_norm: PositiveFloat = 5.0
     """Gradients longer than this are shortened to it."""
+    objective: Objective = "set_to_set"
+    """What predicts what: hidden videos from the rest, the positives of the next days from those before, or
+    the next positive from every prefix; see ``training/examples.py``."""
+    horizon_days: PositiveFloat = 5.0
+    """Days after the cut whose positives are targets of the objective ``horizon``."""
     sequence_length: PositiveInt = 200
-    """Newest watches of a user that training draws from, hidden and visible ones together."""
+    """Newest watches of a user that training draws from, targets and history together."""
     hide_share_min: Share = 0.2
     """Smallest share of a user's videos that one example hides."""
     hide_share_max: Share = 0.6
@@ -75,6 +84,23 @@ class TrainConfig(ModelConfig):
     """Sampled videos per step, shared by the batch; from the size of the vocabulary on, all of it."""
     popularity_share: Share = 0.5
     """Share of the negatives drawn by watch count; the rest is drawn uniformly."""
+    in_batch: bool = False
+    """The targets of the batch are negatives too."""
+    use_log_q: bool = True
+    """Correct the logits of sampled negatives by their log expected count; only to show what happens
+    without."""
+    label_smoothing: BelowOne = 0.0
+    """Share of each label that is spread over the catalogue."""
+    focal_gamma: NonNegativeFloat = 0.0
+    """Above 0, targets that are easy already weigh less: focal loss on the softmax."""
+    hard_beta: NonNegativeFloat = 0.0
+    """Above 0, negatives weigh exp(beta * score): the hard ones count more."""
+    item_dropout: BelowOne = 0.0
+    """Share of the history's watches that a training step forgets."""
+    ema_decay: BelowOne = 0.0
+    """Above 0, a moving average of the weights is judged and exported instead of the last ones."""
+    precision: Precision = "float32"
+    """Type of the forward pass; bfloat16 pays on GPUs."""
 
     activation_half_life: PositiveFloat = 2.0
     """Epochs after which an activation counts half in the record of which interests training activated."""
@@ -85,6 +111,55 @@ class TrainConfig(ModelConfig):
             raise ValueError(
                 f"hide_share_min={self.hide_share_min} lies above hide_share_max={self.hide_share_max}"
             )
+        return self
+
+
+class InterestConfig(TrainConfig):
+    """What every network with interest vectors is told."""
+
+    num_interests: PositiveInt = 4
+    """Interest vectors per user (K)."""
+    dim: PositiveInt = 64
+    """Width of interest and video vectors (D)."""
+    history_length: PositiveInt = 100
+    """Newest visible watches that are read (L)."""
+    dropout: BelowOne = 0.2
+    """Share of the activations that training drops."""
+    temperature: PositiveFloat = 0.07
+    """Divides the scores in the softmax; smaller is sharper."""
+    learn_temperature: bool = False
+    """Train the temperature from that start on."""
+    assignment: Assignment = "hard"
+    """Which interest a target trains, see ``training/assignment.py``."""
+    assignment_power: PositiveFloat = 10.0
+    """Sharpness of the assignment ``label_aware``, on cosines."""
+    presence_weight: NonNegativeFloat = 0.0
+    """Weight of predicting which interests get a target; needs the assignment ``one_to_one``."""
+
+    @property
+    def is_causal(self) -> bool:
+        """Watches look at earlier ones only, so that one pass trains every prefix."""
+        return self.objective == "next_item"
+
+    @model_validator(mode="after")
+    def _presence_needs_a_matching(self) -> "InterestConfig":
+        if self.presence_weight and self.assignment != "one_to_one":
+            raise ValueError(f"presence_weight needs assignment=one_to_one, not {self.assignment}")
+        return self
+
+
+class EncoderConfig(InterestConfig):
+    """What the transformer over the history adds."""
+
+    num_layers: NonNegativeInt = 1
+    """Transformer layers over the history."""
+    num_heads: PositiveInt = 2
+    """Attention heads per layer."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "EncoderConfig":
+        if self.dim % self.num_heads:
+            raise ValueError(f"dim={self.dim} is no multiple of num_heads={self.num_heads}")
         return self
 
 

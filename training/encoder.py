@@ -4,6 +4,10 @@ The attention is written out with an additive mask: PyTorch's fused layer turns 
 into NaN in evaluation mode. A learned start token stands before every history and is always visible, so
 that a user without watches gets a defined result too.
 
+A causal encoder lets a watch look at earlier ones only. Its tokens then do not depend on what comes later,
+and one pass serves every prefix: places count from the oldest watch and ages are gaps to the watch before.
+Without it, places count from the newest watch and ages from the newest too.
+
 Shape letters: B users, L watches (newest last, padded on the left), M = 1 + L tokens, D dimensions.
 """
 
@@ -16,11 +20,11 @@ from torch.nn import functional as F
 
 from features.positives import NUM_ACTION_BITS
 from features.schema import PAD_ROW
+from training.config import EncoderConfig
+from training.tables import RowTable
 
 NUM_AGE_BUCKETS: Final = 16
 """Bucket of an age is log2(1 + hours), so the last covers everything older than 3.7 years."""
-
-
 VIDEO_SPREAD: Final = 0.1
 """Standard deviation of fresh video vectors. Everything else starts near zero: whatever all tokens share
 survives the pooling over a long history, while the videos average out, and then drowns them for epochs."""
@@ -35,20 +39,31 @@ class HistoryEncoder(nn.Module):
         num_rows: rows of the video table, padding included.
     """
 
-    def __init__(self, num_rows: int, dim: int, *, num_layers: int, num_heads: int, dropout: float) -> None:
+    def __init__(self, num_rows: int, config: EncoderConfig) -> None:
         super().__init__()
-        self.videos = nn.Embedding(num_rows, dim)
+        dim, dropout = config.dim, config.dropout
+        self.is_causal = config.is_causal
+        self.item_dropout = config.item_dropout
+        self.videos = RowTable(num_rows, dim, VIDEO_SPREAD)
         self.actions = nn.Linear(NUM_ACTION_BITS, dim)
         self.gates = nn.Linear(NUM_ACTION_BITS, dim)
         self.ages = nn.Embedding(NUM_AGE_BUCKETS, dim)
+        self.places = nn.Embedding(config.history_length, dim)
         self.start = nn.Parameter(torch.zeros(dim))
-        self.layers = nn.ModuleList(TransformerLayer(dim, num_heads, dropout) for _ in range(num_layers))
+        self.layers = nn.ModuleList(
+            TransformerLayer(dim, config.num_heads, dropout) for _ in range(config.num_layers)
+        )
         self.dropout = nn.Dropout(dropout)
         codes = torch.arange(2**NUM_ACTION_BITS).unsqueeze(1)
         bits = (codes >> torch.arange(NUM_ACTION_BITS)) & 1
         self.register_buffer("bits_of_code", bits.float(), persistent=False)
-        nn.init.normal_(self.videos.weight, std=VIDEO_SPREAD)
-        for constant in (*self.actions.parameters(), *self.gates.parameters(), self.ages.weight):
+        constants = (
+            *self.actions.parameters(),
+            *self.gates.parameters(),
+            self.ages.weight,
+            self.places.weight,
+        )
+        for constant in constants:
             nn.init.zeros_(constant)
 
     def forward(
@@ -58,19 +73,45 @@ class HistoryEncoder(nn.Module):
         age_days: Float32[Tensor, "B L"],
     ) -> tuple[Float[Tensor, "B M D"], Bool[Tensor, "B M"]]:
         """Tokens, and which of them are real; the start token comes first."""
-        watched = video_rows != PAD_ROW
+        watched = self._kept(video_rows != PAD_ROW)
         bits = F.embedding(actions, self.bits_of_code)  # (B, L, bits)
         videos = self.videos(video_rows) * (1 + self.gates(bits))
-        tokens = videos + self.actions(bits) + self.ages(age_bucket(age_days, watched))
+        ages = gap_bucket(age_days, watched) if self.is_causal else age_bucket(age_days, watched)
+        tokens = videos + self.actions(bits) + self.ages(ages) + self.places(self._place(watched))
         tokens = self.dropout(tokens)
         start = self.start.expand(tokens.shape[0], 1, -1)  # len() would freeze B in the export
         tokens = torch.cat([start, tokens], dim=1)  # (B, M, D)
         real = F.pad(watched, (1, 0), value=True)
-        mask = torch.zeros(real.shape, dtype=tokens.dtype, device=tokens.device)
-        mask = mask.masked_fill(~real, torch.finfo(tokens.dtype).min)[:, None, None, :]  # (B, 1, 1, M)
+        mask = self._mask(real, tokens)
         for layer in self.layers:
             tokens = layer(tokens, mask)
         return tokens, real
+
+    def _kept(self, watched: Bool[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
+        """In training, forget a random share of the watches."""
+        if not self.training or not self.item_dropout:
+            return watched
+        return watched & (torch.rand(watched.shape, device=watched.device) >= self.item_dropout)
+
+    def _place(self, watched: Bool[Tensor, "B L"]) -> Int64[Tensor, "B L"]:
+        """Number of the watch, from the oldest (causal) or from the newest."""
+        length = watched.shape[1]
+        last = self.places.num_embeddings - 1
+        if self.is_causal:
+            return (watched.long().cumsum(dim=1) - 1).clamp(0, last)
+        return torch.arange(length - 1, -1, -1, device=watched.device).clamp(max=last).expand(watched.shape)
+
+    def _mask(self, real: Bool[Tensor, "B M"], tokens: Float[Tensor, "B M D"]) -> Float[Tensor, "B 1 m M"]:
+        """Added to the attention logits: very low where a token may not look."""
+        visible = real[:, None, None, :]
+        if self.is_causal:
+            length = real.shape[1]
+            place = torch.arange(length, device=real.device)
+            visible = visible & (place.unsqueeze(0) <= place.unsqueeze(1))
+        lowest = torch.finfo(tokens.dtype).min
+        return torch.zeros(visible.shape, dtype=tokens.dtype, device=real.device).masked_fill(
+            ~visible, lowest
+        )
 
 
 class TransformerLayer(nn.Module):
@@ -91,14 +132,14 @@ class TransformerLayer(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def forward(
-        self, tokens: Float[Tensor, "B M D"], mask: Float[Tensor, "B 1 1 M"]
+        self, tokens: Float[Tensor, "B M D"], mask: Float[Tensor, "B 1 m M"]
     ) -> Float[Tensor, "B M D"]:
         """Tokens after one round of looking at each other."""
         tokens = tokens + self.dropout(self.attend(self.attention_norm(tokens), mask))
         return tokens + self.dropout(self.feed_forward(self.forward_norm(tokens)))
 
     def attend(
-        self, tokens: Float[Tensor, "B M D"], mask: Float[Tensor, "B 1 1 M"]
+        self, tokens: Float[Tensor, "B M D"], mask: Float[Tensor, "B 1 m M"]
     ) -> Float[Tensor, "B M D"]:
         """Multi-head attention of every token to the real ones."""
         parts = self.queries_keys_values(tokens).unflatten(2, (3, self.num_heads, -1))  # (B, M, 3, heads, d)
@@ -113,5 +154,15 @@ def age_bucket(age_days: Float32[Tensor, "B L"], watched: Bool[Tensor, "B L"]) -
     Counting from there makes the result independent of the hour at which somebody asks.
     """
     newest = age_days.masked_fill(~watched, torch.inf).amin(dim=1, keepdim=True)
-    hours = ((age_days - newest) * 24).clamp(min=0)
-    return torch.log2(1 + hours).long().clamp(max=NUM_AGE_BUCKETS - 1)
+    return _bucket(age_days - newest)
+
+
+def gap_bucket(age_days: Float32[Tensor, "B L"], watched: Bool[Tensor, "B L"]) -> Int64[Tensor, "B L"]:
+    """Logarithmic bucket of the time since the watch before; 0 for the first."""
+    before = F.pad(age_days, (1, 0))[:, :-1]
+    first = watched & ~F.pad(watched, (1, 0))[:, :-1]
+    return _bucket((before - age_days).masked_fill(first, 0.0))
+
+
+def _bucket(days: Float32[Tensor, "B L"]) -> Int64[Tensor, "B L"]:
+    return torch.log2(1 + (days * 24).clamp(min=0)).long().clamp(max=NUM_AGE_BUCKETS - 1)

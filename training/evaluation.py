@@ -1,56 +1,76 @@
-"""How good a bundle's lists are: the metrics of the gate and of every report.
+"""How good a bundle's lists are: the figures of the gate, of the leaderboard and of every report.
 
 Targets of a user are the distinct positives in [start, end) that the user had not watched before
 ``start`` and that are in the snapshot of the videos. Averages go over the users with at least one target,
 users without history included. Lists never contain what was watched before ``start``.
 
-==================  ==================================================================================
-metric              meaning
-==================  ==================================================================================
-recall_at_k         targets among the first k / targets
-ndcg_at_k           sum of 1 / log2(rank + 2) over hits (rank from 0) / the same of min(targets, k) hits
-                    at the top (Jarvelin and Kekalainen, TOIS 2002)
-coverage            share of the snapshot's videos that are in the first 50 of any user
-tag_diversity       distinct tags among the first 50
-mean_cosine         cosine between two interests of a user with history; ``None`` below two interests
-searches            interests searched per user with history (the others are pruned)
-share_won_k         share of the targets found in the first 200 that interest k found
-==================  ==================================================================================
+===================  =================================================================================
+metric               meaning
+===================  =================================================================================
+recall_at_k          targets among the first k / targets; k = 20, 50, 100, 200
+ndcg_at_k            the same, hits discounted by rank
+tag_diversity        distinct tags among the first 50
+uploader_diversity   distinct uploaders among the first 50
+coverage             share of the snapshot's videos that are in the first 50 of any user
+gini                 inequality of the number of users that see each video among their first 50
+searches             interests searched per user with history (the others are pruned)
+mean_cosine          cosine between two interests of a user with history; ``None`` below two interests
+list_overlap         Jaccard index of the first 50 of two searched interests, before the merge
+effective_interests  exp of the entropy of the interests' shares of a merged first 50
+share_won_k          share of the targets found in the first 200 that interest k found
+===================  =================================================================================
 
-Shape letters: B users, N places of a list, K interests, D dimensions.
+docs/evaluation.md has the formulas. Shape letters: B users, N places of a list, K interests.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Int64
 
 from features.bundle import open_bundle
 from features.lake import Lake
-from features.merge import NO_VIDEO
-from features.schema import TAG_IDS, VIDEO_ID
 from features.settings import Settings
+from training.catalogue import Catalogue
 from training.dataset import IdLists, WatchLog
+from training.groups import Grouping, group_users
+from training.metrics import (
+    CUTOFFS,
+    MAIN_CUTOFF,
+    MAIN_METRIC,
+    Metrics,
+    effective_interests,
+    gini,
+    hits_of,
+    mean_pairwise_cosine,
+    mean_pairwise_jaccard,
+    ndcg_at,
+    num_distinct,
+    recall_at,
+)
 from training.ranking import Past, Ranked, Ranker, open_ranker, rank_in_blocks
 
-CUTOFFS: Final = (20, 50, 100, 200)
-MAIN_CUTOFF: Final = 50
-MAIN_METRIC: Final = f"recall_at_{MAIN_CUTOFF}"
-
-Metrics = dict[str, float | None]
+Half = Literal["tune", "report", "all"]
+"""Settings are chosen on the users of ``tune`` and reported on the others, so that luck does not count."""
+OF_INTERESTS: Final = ("mean_cosine", "searches", "list_overlap", "effective_interests")
+"""Metrics that bundles without interests do not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Metrics over all users, and the main one of each user."""
+    """Metrics over all users, by group of users, and of each user."""
 
     metrics: Metrics
     user_ids: Int64[np.ndarray, " B"]
     main: Float[np.ndarray, " B"]
     """``recall_at_50`` of each user."""
+    per_user: dict[str, Float[np.ndarray, " B"]] = field(default_factory=dict)
+    """Every metric that single users have, by name; NaN for users that it says nothing of."""
+    groups: dict[str, dict[str, Metrics]] = field(default_factory=dict)
+    """Grouping to group to the means of ``per_user``, ``num_users`` and ``num_targets``; empty groups too."""
 
 
 def evaluate(bundle_path: Path, start: datetime, end: datetime, *, settings: Settings) -> Metrics:
@@ -58,26 +78,34 @@ def evaluate(bundle_path: Path, start: datetime, end: datetime, *, settings: Set
     return judge_bundle(bundle_path, start, end, settings=settings).metrics
 
 
-def judge_bundle(bundle_path: Path, start: datetime, end: datetime, *, settings: Settings) -> Judgement:
-    """As ``evaluate``, with the figures of single users."""
+def judge_bundle(
+    bundle_path: Path, start: datetime, end: datetime, *, settings: Settings, half: Half = "all"
+) -> Judgement:
+    """As ``evaluate``, with the figures of groups and of single users.
+
+    Args:
+        half: of the users with targets.
+    """
     bundle = open_bundle(bundle_path)
     log = WatchLog(Lake(settings), end, bundle.manifest.rule)
-    past = Past.read(log, start)
-    return judge(open_ranker(bundle), past, log.targets(start, end), Catalogue.read(log))
+    targets = log.targets(start, end)
+    users = targets.keys[in_half(targets.keys, half)]
+    return judge(open_ranker(bundle), Past.read(log, start), _of(targets, users), Catalogue.read(log))
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """What coverage and diversity need to know of the videos."""
+def in_half(user_ids: Int64[np.ndarray, " B"], half: Half) -> Bool[np.ndarray, " B"]:
+    """Which users belong to ``half``: parity of the SplitMix64 hash of the id, even ones are ``tune``.
 
-    num_videos: int
-    tags: IdLists
-
-    @classmethod
-    def read(cls, log: WatchLog) -> "Catalogue":
-        """The newest snapshot of the videos."""
-        videos = log.videos()
-        return cls(len(videos), IdLists.from_columns(videos[VIDEO_ID], videos[TAG_IDS]))
+    The same on every machine and for every log (Steele, Lea and Flood, OOPSLA 2014; constants of
+    https://prng.di.unimi.it/splitmix64.c).
+    """
+    if half == "all":
+        return np.ones(len(user_ids), dtype=bool)
+    mixed = user_ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)  # wraps, as it should
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    is_odd = ((mixed ^ (mixed >> np.uint64(31))) & np.uint64(1)).astype(bool)
+    return is_odd if half == "report" else ~is_odd
 
 
 def judge(ranker: Ranker, past: Past, targets: IdLists, catalogue: Catalogue) -> Judgement:
@@ -89,45 +117,25 @@ def judge(ranker: Ranker, past: Past, targets: IdLists, catalogue: Catalogue) ->
     tally = _Tally(targets, catalogue)
     for user_ids, ranked in rank_in_blocks(ranker, past, targets.keys, max(CUTOFFS)):
         tally.add(user_ids, ranked)
-    return tally.judgement()
+    return tally.judgement(group_users(past.histories, catalogue, targets.keys))
 
 
-def hits_of(
-    lists: Int64[np.ndarray, "B N"], users: Int64[np.ndarray, " T"], targets: Int64[np.ndarray, " T"]
-) -> Bool[np.ndarray, "B N"]:
-    """Which places of the lists hold a target of their user.
-
-    Args:
-        users: row of ``lists`` that each target belongs to.
-    """
-    span = max(int(lists.max(initial=0)), int(targets.max(initial=0))) + 2
-    keys = np.arange(len(lists))[:, None] * span + lists + 1  # NO_VIDEO becomes 0, which no target is
-    return np.isin(keys, users * span + targets + 1)
+def _of(lists: IdLists, keys: Int64[np.ndarray, " B"]) -> IdLists:
+    """The part of ``lists`` with these ascending keys."""
+    places, ids = lists.pairs(keys)
+    sizes = np.bincount(places, minlength=len(keys))
+    return IdLists(keys, np.concatenate([[0], sizes.cumsum()]), ids)
 
 
-def recall_at(
-    hits: Bool[np.ndarray, "B N"], num_targets: Int64[np.ndarray, " B"], cutoff: int
-) -> Float[np.ndarray, " B"]:
-    """Hits among the first ``cutoff`` / targets, per user."""
-    return hits[:, :cutoff].sum(axis=1) / num_targets
+@dataclass(slots=True)
+class _Column:
+    """One metric of single users; not every user has it."""
 
+    values: list[np.ndarray] = field(default_factory=list)
+    applies: list[np.ndarray] = field(default_factory=list)
 
-def ndcg_at(
-    hits: Bool[np.ndarray, "B N"], num_targets: Int64[np.ndarray, " B"], cutoff: int
-) -> Float[np.ndarray, " B"]:
-    """Discounted hits among the first ``cutoff`` / those of the ideal list, per user."""
-    gains = 1 / np.log2(np.arange(cutoff) + 2)
-    ideal = gains.cumsum()[np.minimum(num_targets, cutoff) - 1]
-    return hits[:, :cutoff] @ gains[: hits.shape[1]] / ideal
-
-
-def mean_pairwise_cosine(interests: Float32[np.ndarray, "B K D"]) -> Float[np.ndarray, " B"]:
-    """Cosine between two different interests, averaged over the pairs of each user; K is at least 2."""
-    unit = interests / np.maximum(np.linalg.norm(interests, axis=2, keepdims=True), 1e-12)
-    cosines = unit @ unit.transpose(0, 2, 1)  # (B, K, K)
-    num_interests = interests.shape[1]
-    off_diagonal = cosines.sum(axis=(1, 2)) - np.trace(cosines, axis1=1, axis2=2)
-    return off_diagonal / (num_interests * (num_interests - 1))
+    def joined(self) -> tuple[Float[np.ndarray, " B"], Bool[np.ndarray, " B"]]:
+        return np.concatenate(self.values).astype(np.float64), np.concatenate(self.applies)
 
 
 class _Tally:
@@ -136,9 +144,9 @@ class _Tally:
     def __init__(self, targets: IdLists, catalogue: Catalogue) -> None:
         self._targets = targets
         self._catalogue = catalogue
-        self._per_user: dict[str, list[np.ndarray]] = {}
-        self._shown: set[int] = set()
-        self._num_won: np.ndarray | None = None
+        self._columns: dict[str, _Column] = {}
+        self._exposures = np.zeros(len(catalogue), dtype=np.int64)
+        self._num_won = np.zeros(0, dtype=np.int64)
 
     def add(self, user_ids: Int64[np.ndarray, " B"], ranked: Ranked) -> None:
         """Count one block."""
@@ -148,45 +156,72 @@ class _Tally:
         for cutoff in CUTOFFS:
             self._keep(f"recall_at_{cutoff}", recall_at(hits, num_targets, cutoff))
             self._keep(f"ndcg_at_{cutoff}", ndcg_at(hits, num_targets, cutoff))
-        top = ranked.lists.video_ids[:, :MAIN_CUTOFF]
-        self._shown.update(np.unique(top[top != NO_VIDEO]).tolist())
-        self._keep("tag_diversity", self._distinct_tags(top))
-        if ranked.interests is not None and ranked.searched is not None:
-            self._add_interests(ranked.interests, ranked.searched, ranked.lists.interests[hits])
+        self._add_shown(ranked.lists.video_ids[:, :MAIN_CUTOFF])
+        if ranked.interests is not None:
+            self._add_interests(ranked, hits)
 
-    def judgement(self) -> Judgement:
-        """The averages."""
-        columns = {name: np.concatenate(parts) for name, parts in self._per_user.items()}
-        metrics: Metrics = {name: _mean(values) for name, values in columns.items()}
-        metrics.setdefault("mean_cosine", None)
-        metrics["coverage"] = len(self._shown) / self._catalogue.num_videos
-        metrics["num_users"] = float(len(self._targets.keys))
-        metrics["num_targets"] = float(len(self._targets.ids))
-        won = self._num_won if self._num_won is not None else np.empty(0)
-        metrics |= {f"share_won_{k}": float(n / max(won.sum(), 1)) for k, n in enumerate(won)}
-        return Judgement(metrics, self._targets.keys, columns.get(MAIN_METRIC, np.empty(0)))
+    def judgement(self, groupings: dict[str, Grouping]) -> Judgement:
+        """The averages over all users and over each group."""
+        columns = {name: column.joined() for name, column in self._columns.items()}
+        num_targets = np.diff(self._targets.offsets)
+        everybody = np.ones(len(num_targets), dtype=bool)
+        metrics = _means(columns, num_targets, everybody)
+        metrics["coverage"] = float((self._exposures > 0).mean())
+        metrics["gini"] = gini(self._exposures)
+        total = max(int(self._num_won.sum()), 1)
+        metrics |= {f"share_won_{k}": float(num / total) for k, num in enumerate(self._num_won)}
+        groups = {
+            name: {
+                label: _means(columns, num_targets, grouping.places == i)
+                for i, label in enumerate(grouping.labels)
+            }
+            for name, grouping in groupings.items()
+        }
+        per_user = {name: np.where(applies, values, np.nan) for name, (values, applies) in columns.items()}
+        return Judgement(
+            metrics, self._targets.keys, per_user.get(MAIN_METRIC, np.empty(0)), per_user, groups
+        )
 
-    def _keep(self, name: str, values: np.ndarray) -> None:
-        self._per_user.setdefault(name, []).append(values)
+    def _add_shown(self, top: Int64[np.ndarray, "B N"]) -> None:
+        places = self._catalogue.places_of(top)
+        users, shown = np.nonzero(places >= 0)[0], places[places >= 0]
+        self._exposures += np.bincount(shown, minlength=len(self._catalogue))
+        self._keep("uploader_diversity", num_distinct(users, self._catalogue.uploader_ids[shown], len(top)))
+        tagged, tags = self._catalogue.tags.pairs(top.ravel())
+        self._keep("tag_diversity", num_distinct(tagged // max(top.shape[1], 1), tags, len(top)))
 
-    def _distinct_tags(self, top: Int64[np.ndarray, "B N"]) -> Int64[np.ndarray, " B"]:
-        places, tags = self._catalogue.tags.pairs(top.ravel())
-        pairs = np.unique(np.stack([places // top.shape[1], tags]), axis=1)
-        return np.bincount(pairs[0], minlength=len(top))
+    def _add_interests(self, ranked: Ranked, hits: Bool[np.ndarray, "B N"]) -> None:
+        interests, searched, found = ranked.interests, ranked.searched, ranked.found
+        assert interests is not None
+        assert searched is not None
+        assert found is not None
+        known, num_interests = searched.any(axis=1), interests.shape[1]
+        self._keep("searches", searched.sum(axis=1), known)
+        if num_interests > 1:
+            self._keep("mean_cosine", mean_pairwise_cosine(interests), known)
+        overlap = mean_pairwise_jaccard(found[:, :, :MAIN_CUTOFF], searched)
+        self._keep("list_overlap", overlap, ~np.isnan(overlap))
+        effective = effective_interests(ranked.lists.interests[:, :MAIN_CUTOFF], num_interests)
+        self._keep("effective_interests", effective, ~np.isnan(effective))
+        winners = ranked.lists.interests[hits]
+        won = np.bincount(winners[winners >= 0], minlength=num_interests)
+        self._num_won = won + (self._num_won if len(self._num_won) else 0)
 
-    def _add_interests(
-        self,
-        interests: Float32[np.ndarray, "B K D"],
-        searched: Bool[np.ndarray, "B K"],
-        winners: Int64[np.ndarray, " H"],
-    ) -> None:
-        known = searched.any(axis=1)
-        self._keep("searches", searched[known].sum(axis=1))
-        if interests.shape[1] > 1:
-            self._keep("mean_cosine", mean_pairwise_cosine(interests[known]))
-        won = np.bincount(winners[winners >= 0], minlength=interests.shape[1])
-        self._num_won = won if self._num_won is None else self._num_won + won
+    def _keep(self, name: str, values: np.ndarray, applies: np.ndarray | None = None) -> None:
+        column = self._columns.setdefault(name, _Column())
+        column.values.append(values)
+        column.applies.append(np.ones(len(values), dtype=bool) if applies is None else applies)
 
 
-def _mean(values: np.ndarray) -> float | None:
-    return float(values.mean()) if len(values) else None
+def _means(
+    columns: dict[str, tuple[np.ndarray, np.ndarray]],
+    num_targets: Int64[np.ndarray, " B"],
+    members: Bool[np.ndarray, " B"],
+) -> Metrics:
+    metrics: Metrics = dict.fromkeys(OF_INTERESTS)
+    for name, (values, applies) in columns.items():
+        counted = values[members & applies]
+        metrics[name] = float(counted.mean()) if len(counted) else None
+    metrics["num_users"] = float(members.sum())
+    metrics["num_targets"] = float(num_targets[members].sum())
+    return metrics

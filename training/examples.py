@@ -1,29 +1,36 @@
-"""Training examples: a part of a user's videos is hidden, the rest is the history that must predict it.
+"""Training examples out of memory-resident sequences: what predicts what.
 
-Set to set, as PinnerFormer's all-action loss (Pancha et al., KDD 2022) turned around: instead of a horizon,
-a random share of the positives is the target, wherever it lies in time. What follows what (next-item
-training) says little about a week; what goes with what says more (docs/decisions/0003).
+===============  =====================================================================================
+objective        history -> targets
+===============  =====================================================================================
+``set_to_set``   a random share of a user's videos is hidden, the rest must predict it, wherever it lies in
+                 time; every video is hidden as a whole, under all its watches
+``horizon``      watches before a random cut -> positives of the days after it that were not watched before:
+                 the all-action loss of PinnerFormer (Pancha et al., KDD 2022, section 3.3)
+``next_item``    every prefix -> the positive that comes next
+===============  =====================================================================================
 
-Rules: every video is hidden as a whole, under all its watches, so that no target stays in the history.
-Each user of a batch has at least one hidden and one visible video that could have been hidden. Skips and
-dislikes are never targets and always stay visible. Ages count from the user's newest watch.
+What follows what says little about a week; what goes with what says more (docs/decisions/0003). Skips and
+dislikes are never targets and always stay visible. Plain plays are weak targets, of ``set_to_set`` alone.
+Ages count from the user's newest watch.
 
 Shape letters: U users, W watches of all users, B users of a batch, S widest sequence of the batch,
 L history length, T targets of the batch.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 
 from features.history import MICROSECONDS_PER_DAY
 from features.positives import Action
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
-from training.config import TrainConfig
+from training.config import InterestConfig
 from training.dataset import Sequences
 
 BATCHES_PER_BUCKET: Final = 32
@@ -32,7 +39,7 @@ BATCHES_PER_BUCKET: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Visible histories and hidden targets of B users; targets are flat."""
+    """Visible histories and targets of B users; targets are flat."""
 
     user_ids: Int64[np.ndarray, " B"]
     video_rows: Int64[np.ndarray, "B L"]
@@ -42,31 +49,46 @@ class Batch:
     """Place in the batch."""
     target_rows: Int64[np.ndarray, " T"]
     target_weights: Float32[np.ndarray, " T"]
+    target_places: Int64[np.ndarray, " T"] | None = None
+    """Column of the last watch that may predict the target; ``None``: the whole history."""
 
 
-class ExampleMaker:
-    """Makes batches out of sequences, hiding other videos every time.
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Sequences of B users side by side, padded on the left."""
+
+    users: Int64[np.ndarray, " B"]
+    watches: Int64[np.ndarray, "B S"]
+    """Index of each watch in the flat arrays; any where there is none."""
+    real: Bool[np.ndarray, "B S"]
+
+
+class Examples(ABC):
+    """Makes batches out of sequences, other ones in every pass.
 
     Args:
-        sequences: users with fewer than two videos that could be hidden are left out.
-        history_length: L.
+        sequences: users without a possible target are left out.
     """
 
-    def __init__(
-        self, sequences: Sequences, vocabulary: Vocabulary, config: TrainConfig, *, history_length: int
-    ) -> None:
+    fewest_targets: ClassVar[int] = 1
+    """Possible targets that a user must have."""
+
+    def __init__(self, sequences: Sequences, vocabulary: Vocabulary, config: InterestConfig) -> None:
         rows = vocabulary.rows_of(sequences.video_ids)
         known = rows != PAD_ROW
         users = np.repeat(np.arange(len(sequences)), sequences.lengths())[known]
         self._config = config
-        self._length = history_length
+        self._length = config.history_length
         self._user_ids = sequences.user_ids
         self._rows = rows[known]
         self._actions = sequences.actions[known]
         self._times = sequences.times_us[known]
         self._offsets = np.searchsorted(users, np.arange(len(sequences) + 1))
-        self._first, self._weights = _targets_of(users, self._rows, self._actions, config.weak_weight)
-        self._users = np.flatnonzero(np.bincount(users, self._weights > 0, len(sequences)) >= 2)
+        weak = config.weak_weight if config.objective == "set_to_set" else 0.0
+        self._first, self._weights = _targets_of(users, self._rows, self._actions, weak)
+        self._is_target = self._possible_targets()
+        eligible = np.bincount(users, self._is_target, len(sequences))
+        self._users = np.flatnonzero(eligible >= self.fewest_targets)
 
     @property
     def num_users(self) -> int:
@@ -78,8 +100,12 @@ class ExampleMaker:
         """Steps of an epoch."""
         return -(-len(self._users) // self._config.batch_size)
 
+    def target_counts(self, num_rows: int) -> Float[np.ndarray, " R"]:
+        """How often each row is a possible target, by weight."""
+        return np.bincount(self._rows[self._is_target], self._weights[self._is_target], num_rows)
+
     def epoch(self, random: np.random.Generator) -> Iterator[Batch]:
-        """Every user once, in an order and with hidden videos of its own."""
+        """Every user once, in an order of its own."""
         size = self._config.batch_size
         order = random.permutation(self._users)
         lengths = self._offsets[order + 1] - self._offsets[order]
@@ -88,35 +114,137 @@ class ExampleMaker:
         for place in random.permutation(self.num_batches):
             yield self.make(order[place * size : (place + 1) * size], random)
 
+    @abstractmethod
     def make(self, users: Int64[np.ndarray, " B"], random: np.random.Generator) -> Batch:
         """One batch of the users at these indices."""
+
+    def _possible_targets(self) -> Bool[np.ndarray, " W"]:
+        """The first watch of each video that could be a target."""
+        return (self._first == np.arange(len(self._first))) & (self._weights > 0)
+
+    def _new_positives(self) -> Bool[np.ndarray, " W"]:
+        """Positives of videos not watched before, by users who watched something before."""
+        has_past = np.ones(len(self._first), dtype=bool)
+        has_past[self._offsets[:-1][np.diff(self._offsets) > 0]] = False
+        own = Examples._possible_targets(self)
+        return own & has_past & ((self._actions & Action.POSITIVE.value) > 0)
+
+    def _window(self, users: Int64[np.ndarray, " B"]) -> Window:
         ends = self._offsets[users + 1]
         width = int((ends - self._offsets[users]).max())
-        flat = ends[:, None] + np.arange(-width, 0)  # (B, S)
-        real = flat >= self._offsets[users][:, None]
-        flat = np.where(real, flat, 0)
-        first = flat == self._first[flat]
-        share = random.uniform(self._config.hide_share_min, self._config.hide_share_max, (len(users), 1))
-        lots = random.random(flat.shape)
-        hidden = choose_hidden(lots, real & first & (self._weights[flat] > 0), share)
+        watches = ends[:, None] + np.arange(-width, 0)  # (B, S)
+        real = watches >= self._offsets[users][:, None]
+        return Window(users, np.where(real, watches, 0), real)
 
-        leads = self._first[flat] - (ends[:, None] - width)  # column of the first watch of the same video
-        visible = real & ~np.take_along_axis(hidden, leads.clip(min=0), axis=1)
+    def _batch(
+        self,
+        window: Window,
+        visible: Bool[np.ndarray, "B S"],
+        targets: Bool[np.ndarray, "B S"],
+        *,
+        sees_prefixes: bool = False,
+    ) -> Batch:
+        """The newest visible watches as histories, and the chosen targets.
+
+        Args:
+            sees_prefixes: each target is predicted from the visible watches before it; targets whose place
+                before is cut off are left out.
+        """
         kept = np.argsort(visible, axis=1, kind="stable")[:, -self._length :]  # padding first, then by time
-        visible = np.take_along_axis(visible, kept, axis=1)
-        past = np.take_along_axis(flat, kept, axis=1)
-        ages = (self._times[ends - 1][:, None] - self._times[past]) / MICROSECONDS_PER_DAY
-        target_users, columns = np.nonzero(hidden)
-        targets = flat[target_users, columns]
+        shown = np.take_along_axis(visible, kept, axis=1)
+        past = np.take_along_axis(window.watches, kept, axis=1)
+        newest = np.where(visible, self._times[window.watches], np.iinfo(np.int64).min).max(axis=1)
+        ages = (newest[:, None] - self._times[past]) / MICROSECONDS_PER_DAY
+        users, columns = np.nonzero(targets)
+        places = None
+        if sees_prefixes:
+            after = visible[:, ::-1].cumsum(axis=1)[:, ::-1]  # visible watches from this one on
+            places = kept.shape[1] - after[users, columns] - 1
+            inside = places >= (kept.shape[1] - shown.sum(axis=1))[users]
+            users, columns, places = users[inside], columns[inside], places[inside]
+        chosen = window.watches[users, columns]
         return Batch(
-            self._user_ids[users],
-            np.where(visible, self._rows[past], PAD_ROW),
-            np.where(visible, self._actions[past], 0),
-            np.where(visible, ages, 0).astype(np.float32),
-            target_users,
-            self._rows[targets],
-            self._weights[targets],
+            self._user_ids[window.users],
+            np.where(shown, self._rows[past], PAD_ROW),
+            np.where(shown, self._actions[past], 0),
+            np.where(shown, ages, 0).astype(np.float32),
+            users,
+            self._rows[chosen],
+            self._weights[chosen],
+            places,
         )
+
+
+class HiddenSets(Examples):
+    """``set_to_set``: each user of a batch has a hidden and a visible video that could have been hidden."""
+
+    fewest_targets = 2
+
+    def make(self, users: Int64[np.ndarray, " B"], random: np.random.Generator) -> Batch:
+        """See ``Examples``."""
+        window = self._window(users)
+        eligible = window.real & self._is_target[window.watches]
+        share = random.uniform(self._config.hide_share_min, self._config.hide_share_max, (len(users), 1))
+        hidden = choose_hidden(random.random(eligible.shape), eligible, share)
+        starts = self._offsets[users + 1][:, None] - window.watches.shape[1]
+        leads = self._first[window.watches] - starts  # column of the first watch of the same video
+        visible = window.real & ~np.take_along_axis(hidden, leads.clip(min=0), axis=1)
+        return self._batch(window, visible, hidden)
+
+
+class Horizon(Examples):
+    """``horizon``: each user is cut before one of the positives that could be a target."""
+
+    def make(self, users: Int64[np.ndarray, " B"], random: np.random.Generator) -> Batch:
+        """See ``Examples``."""
+        window = self._window(users)
+        eligible = window.real & self._is_target[window.watches]
+        cut = np.where(eligible, random.random(eligible.shape), -1.0).argmax(axis=1)[:, None]
+        after = np.arange(eligible.shape[1]) >= cut
+        times = self._times[window.watches]
+        last = np.take_along_axis(times, cut, axis=1) + self._config.horizon_days * MICROSECONDS_PER_DAY
+        return self._batch(window, window.real & ~after, eligible & after & (times < last))
+
+    def _possible_targets(self) -> Bool[np.ndarray, " W"]:
+        return self._new_positives()
+
+
+class NextItem(Examples):
+    """``next_item`` for networks with a pass over all prefixes."""
+
+    def make(self, users: Int64[np.ndarray, " B"], random: np.random.Generator) -> Batch:
+        """See ``Examples``."""
+        window = self._window(users)
+        targets = window.real & self._is_target[window.watches]
+        return self._batch(window, window.real, targets, sees_prefixes=True)
+
+    def _possible_targets(self) -> Bool[np.ndarray, " W"]:
+        return self._new_positives()
+
+
+class NextItemOfOnePrefix(NextItem):
+    """``next_item`` for the other networks: one prefix per user and pass."""
+
+    def make(self, users: Int64[np.ndarray, " B"], random: np.random.Generator) -> Batch:
+        """See ``Examples``."""
+        window = self._window(users)
+        eligible = window.real & self._is_target[window.watches]
+        chosen = np.where(eligible, random.random(eligible.shape), -1.0).argmax(axis=1)[:, None]
+        columns = np.arange(eligible.shape[1])
+        return self._batch(window, window.real & (columns < chosen), columns == chosen)
+
+
+def examples_for(
+    sequences: Sequences, vocabulary: Vocabulary, config: InterestConfig, *, has_prefixes: bool
+) -> Examples:
+    """The examples of the configured objective.
+
+    Args:
+        has_prefixes: the network has a pass over all prefixes.
+    """
+    next_item = NextItem if has_prefixes else NextItemOfOnePrefix
+    kinds: dict[str, type[Examples]] = {"set_to_set": HiddenSets, "horizon": Horizon, "next_item": next_item}
+    return kinds[config.objective](sequences, vocabulary, config)
 
 
 def choose_hidden(

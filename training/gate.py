@@ -12,9 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import structlog
-from jaxtyping import Float
 
 from features.bundle import RANKING_KIND, Manifest, open_bundle
 from features.errors import BadInputError
@@ -22,6 +20,7 @@ from features.lake import Lake
 from features.settings import Settings
 from training.build import build_bundle
 from training.evaluation import MAIN_METRIC, Judgement, Metrics, judge_bundle
+from training.intervals import paired_interval
 from training.models import Run
 from training.models.popularity import PopularityConfig
 from training.tracking import NoTracker
@@ -34,7 +33,6 @@ MAX_MEAN_COSINE: Final = 0.95
 """Above it the interests of a user are one and the same: collapsed."""
 MIN_COVERAGE_RATIO: Final = 0.5
 """Smallest share of the champion's coverage."""
-NUM_RESAMPLES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,26 +101,6 @@ def comparison_problems(ours: Metrics, theirs: Metrics, interval: tuple[float, f
     if not (ours["coverage"] or 0) >= lowest:
         problems.append(f"coverage is {ours['coverage']:.4f}; half of the reference's is {lowest:.4f}")
     return problems
-
-
-def paired_interval(ours: Judgement, theirs: Judgement, *, seed: int = 7) -> tuple[float, float]:
-    """95% bootstrap interval of mean(ours) / mean(theirs) - 1 over the users that both have targets for.
-
-    Pairing by user takes the spread between users out of the comparison (Efron and Tibshirani, 1993).
-    """
-    _, left, right = np.intersect1d(ours.user_ids, theirs.user_ids, assume_unique=True, return_indices=True)
-    if not len(left):
-        return math.nan, math.nan
-    pairs = np.stack([ours.main[left], theirs.main[right]])  # (2, B)
-    random = np.random.default_rng(seed)
-    means = np.array([_resampled(pairs, random) for _ in range(NUM_RESAMPLES)])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = np.quantile(means[:, 0] / means[:, 1] - 1, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _resampled(pairs: Float[np.ndarray, "2 B"], random: np.random.Generator) -> Float[np.ndarray, " 2"]:
-    return pairs[:, random.integers(pairs.shape[1], size=pairs.shape[1])].mean(axis=1)
 
 
 def _reference(

@@ -1,13 +1,13 @@
 """The training loop: batches through a network, judged on the validation days, with a progress bar.
 
-Same seed, thread count and data give the same losses. A loss that is no number stops the run.
+Same seed, thread count and data give the same weights, also when the run was killed and continued from its
+checkpoint. A loss that is no number stops the run.
 """
 
-import copy
-import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 import numpy as np
 import structlog
@@ -16,22 +16,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training.activation import ActivationRecord
-from training.config import TrainConfig
-from training.errors import TrainingDivergedError
+from training.checkpoint import Checkpoint
+from training.config import InterestConfig
 from training.evaluation import MAIN_METRIC, Metrics
-from training.examples import Batch, ExampleMaker
-from training.losses import accidental_hits, single_activation_loss
+from training.examples import Examples
+from training.group import Group
 from training.network import InterestNetwork
+from training.optimizer import AverageWeights, Optimizer, schedule
 from training.sampling import NegativeSampler
-from training.tracking import Tracker
+from training.step import Steps
+from training.tracking import NoTracker, Tracker
 
 log = structlog.get_logger(__name__)
 
-FLAT_SHARE = 0.3
-"""Share of the steps at the peak learning rate, before the cosine begins."""
-
-WARM_SHARE = 0.2
+WARM_SHARE: Final = 0.2
 """Share of the steps with a raised temperature."""
+COLLAPSED_COSINE: Final = 0.95
+"""Mean cosine between a user's interests above which they are one and the same."""
 
 Validate = Callable[[InterestNetwork], Metrics]
 
@@ -60,175 +61,238 @@ class Fit:
     metrics: Metrics
     """Of the best epoch on the validation days; empty when nothing was validated."""
     examples_per_second: float
-    """Users with their hidden sets, without the time of validation."""
+    """Targets in the loss, without the time of validation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a run reports to, and with whom it trains; nothing here changes the outcome."""
+
+    tracker: Tracker = field(default_factory=NoTracker)
+    group: Group = field(default_factory=Group)
+    checkpoint: Checkpoint | None = None
+    """Continued from if it holds a state; ends up holding the finished run."""
+    show_progress: bool = False
+
+    @property
+    def shows_bar(self) -> bool:
+        """Whether this process draws the progress bar."""
+        return self.show_progress and self.group.is_first
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run has done so far; all of it is JSON."""
+
+    epoch: int = 1
+    """The epoch under way."""
+    step: int = 0
+    """Its next batch."""
+    losses: list[float] | None = None
+    epoch_loss: float = 0.0
+    """Sum over the batches of the epoch under way."""
+    num_examples: int = 0
+    seconds: float = 0.0
+    is_finished: bool = False
 
 
 def fit(
     network: InterestNetwork,
-    examples: ExampleMaker,
+    examples: Examples,
     sampler: NegativeSampler,
-    config: TrainConfig,
+    config: InterestConfig,
     *,
     plan: Plan,
     record: ActivationRecord,
-    tracker: Tracker,
-    show_progress: bool = False,
+    context: Context = Context(),
 ) -> Fit:
     """Train ``network`` in place and leave it with its best weights, and ``record`` with what they activated.
 
     Raises:
         TrainingDivergedError: the loss became NaN or infinite.
     """
-    steps = _Steps(network, sampler, config, plan, record, num_steps=plan.epochs * examples.num_batches)
-    random = np.random.default_rng(config.seed)
-    losses: list[float] = []
-    best = _Best(network, record)
-    seconds = 0.0
-    with tqdm(total=plan.epochs * examples.num_users, unit=" examples", disable=not show_progress) as bar:
-        for epoch in range(1, plan.epochs + 1):
-            network.train()
-            record.fade()
-            started = time.perf_counter()
-            losses.append(_mean_loss(steps, examples.epoch(random), bar))
-            seconds += time.perf_counter() - started
-            metrics = plan.validate(network) if plan.validate else {}
-            speed = examples.num_users * epoch / seconds
-            measured = best.offer(epoch, metrics)
-            curve = {"loss" if plan.validate else "refit_loss": losses[-1], "examples_per_second": speed}
-            tracker.log_metrics(curve | metrics, step=epoch)
-            bar.set_postfix({"loss": losses[-1], f"best {MAIN_METRIC}": best.value})
-            log.info("epoch finished", epoch=epoch, **curve, **{MAIN_METRIC: metrics.get(MAIN_METRIC)})
-            if measured and epoch - best.epoch >= config.patience:
-                break
-    best.restore()
-    return Fit(best.epoch, losses, best.metrics, speed)
+    run = _Fitting(network, examples, sampler, config, plan, record, context.group)
+    checkpoint = context.checkpoint
+    if checkpoint is not None and (saved := checkpoint.load()) is not None:
+        run.restore(saved)
+        log.info("training continued", epoch=run.progress.epoch, step=run.progress.step)
+    total = plan.epochs * examples.num_users
+    with tqdm(total=total, unit=" users", disable=not context.shows_bar) as bar:
+        bar.update(min((run.progress.epoch - 1) * examples.num_users, total))
+        while not run.progress.is_finished:
+            run.epoch(checkpoint, bar)
+            run.judge(context.tracker)
+            bar.set_postfix(run.summary())
+            if checkpoint is not None and context.group.is_first:
+                checkpoint.save(run.state())
+    return run.result()
 
 
-def _mean_loss(steps: "_Steps", batches: Iterator[Batch], bar: tqdm) -> float:
-    values = []
-    for batch in batches:
-        values.append(steps.take(batch))
-        bar.update(len(batch.video_rows))
-    return float(np.mean(values))
-
-
-class _Steps:
-    """Loss, gradient and update of one batch after the other."""
+class _Fitting:
+    """A run under way, all of whose state can be saved and restored."""
 
     def __init__(
         self,
         network: InterestNetwork,
+        examples: Examples,
         sampler: NegativeSampler,
-        config: TrainConfig,
+        config: InterestConfig,
         plan: Plan,
         record: ActivationRecord,
-        *,
-        num_steps: int,
+        group: Group,
     ) -> None:
         self._network = network
-        self._sampler = sampler
+        self._examples = examples
         self._config = config
-        self._generator = torch.Generator().manual_seed(config.seed)
-        self._optimizer = _optimizer(network, config)
-        schedule = _schedule(config, plan, num_steps)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, schedule)
         self._plan = plan
         self._record = record
-        self._num_warm_steps = WARM_SHARE * num_steps
-        self._step = 0
+        self._group = group
+        self._num_steps = plan.epochs * examples.num_batches
+        optimizer = Optimizer(network, config, schedule(config, plan.peak, self._num_steps))
+        self._steps = Steps(network, sampler, config, optimizer, record, group)
+        self._random = np.random.default_rng(config.seed)
+        self._epoch_start = self._random.bit_generator.state
+        self._average = AverageWeights(network, config.ema_decay) if config.ema_decay else None
+        self._best = _Best()
+        self.progress = Progress(losses=[])
+        torch.manual_seed(config.seed)
 
-    def take(self, batch: Batch) -> float:
-        """Train on one batch; its loss."""
-        loss = self._loss(batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingDivergedError(
-                f"loss is {value} at step {self._step}, learning rate {self._schedule.get_last_lr()[0]:.2g}; "
-                "try a smaller learning_rate or clip_norm, or a larger temperature"
-            )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.clip_norm)
-        self._optimizer.step()
-        self._schedule.step()
-        self._step += 1
-        return value
+    def epoch(self, checkpoint: Checkpoint | None, bar: tqdm) -> None:
+        """Run the epoch under way to its end."""
+        progress, skipped = self.progress, self.progress.step
+        if not skipped:
+            self._record.fade()
+            self._epoch_start = self._random.bit_generator.state
+        for place, batch in enumerate(self._examples.epoch(self._random)):
+            if place < skipped:  # done before the run was killed; drawn again for the state of the generator
+                continue
+            started = time.perf_counter()
+            progress.epoch_loss += self._steps.take(batch, self._warmth())
+            if self._average is not None:
+                self._average.add(self._network)
+            progress.seconds += time.perf_counter() - started
+            progress.num_examples += len(batch.target_rows)
+            progress.step = place + 1
+            bar.update(len(batch.user_ids))
+            if checkpoint is not None and self._group.is_first and checkpoint.is_due:
+                checkpoint.save(self.state())
 
-    def _loss(self, batch: Batch) -> Tensor:
-        """Weighted mean over the hidden videos of the batch."""
-        as_tensor = torch.from_numpy
-        users, rows = as_tensor(batch.target_users), as_tensor(batch.target_rows)
-        weights = as_tensor(batch.target_weights)
-        negatives = self._sampler.draw(self._generator)
-        vectors = self._network.vectors()
-        losses, activated = single_activation_loss(
-            self._network(*map(as_tensor, (batch.video_rows, batch.actions, batch.age_days))),
-            vectors[rows],
-            users,
-            vectors[negatives.rows],
-            negatives.log_q,
-            accidental_hits(rows, users, negatives.rows, len(batch.video_rows)),
-            temperature=self._network.temperature * self._warmth(),
+    def judge(self, tracker: Tracker) -> None:
+        """Validate the epoch that was run, and decide whether another follows."""
+        progress = self.progress
+        assert progress.losses is not None
+        progress.losses.append(progress.epoch_loss / max(progress.step, 1))
+        self._steps.optimizer.flush()
+        metrics = self._validated()
+        name = "loss" if self._plan.validate else "refit_loss"
+        curve: Metrics = {name: progress.losses[-1], "examples_per_second": self.examples_per_second}
+        if self._group.is_first:
+            tracker.log_metrics(curve | metrics, step=progress.epoch)
+        log.info("epoch finished", epoch=progress.epoch, **curve, **{MAIN_METRIC: metrics.get(MAIN_METRIC)})
+        if (cosine := metrics.get("mean_cosine")) is not None and cosine > COLLAPSED_COSINE:
+            log.warning("interests collapsed", mean_cosine=cosine, epoch=progress.epoch)
+        waited = progress.epoch - self._best.epoch
+        progress.is_finished = progress.epoch >= self._plan.epochs or (
+            bool(metrics) and waited >= self._config.patience
         )
-        self._record.add(batch.user_ids, batch.target_users, activated.numpy(), batch.target_weights)
-        return (losses * weights).sum() / weights.sum()
+        progress.epoch, progress.step, progress.epoch_loss = progress.epoch + 1, 0, 0.0
+
+    def result(self) -> Fit:
+        """The outcome; puts the best weights and their activations in place."""
+        if self._best.weights is not None:
+            self._network.load_state_dict(self._best.weights)
+            self._record.counts = self._best.counts
+        self._network.eval()
+        losses = self.progress.losses or []
+        return Fit(self._best.epoch, losses, self._best.metrics, self.examples_per_second)
+
+    @property
+    def examples_per_second(self) -> float:
+        """Targets in the loss per second of training."""
+        return self.progress.num_examples / max(self.progress.seconds, 1e-9)
+
+    def summary(self) -> dict[str, Any]:
+        """What the progress bar shows."""
+        losses = self.progress.losses or [float("nan")]
+        best = self._best.metrics.get(MAIN_METRIC)
+        return {
+            "loss": f"{losses[-1]:.4f}",
+            "examples/s": f"{self.examples_per_second:.0f}",
+            f"best {MAIN_METRIC}": "-" if best is None else f"{best:.4f}",
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides what follows."""
+        return {
+            "progress": asdict(self.progress),
+            "network": self._network.state_dict(),
+            "optimizer": self._steps.optimizer.state(),
+            "average": {} if self._average is None else self._average.state,
+            "counts": self._record.counts,
+            "best": self._best.state(),
+            "random": self._epoch_start if self.progress.step else self._random.bit_generator.state,
+            "negatives": self._steps.generator.get_state(),
+            "dropout": torch.get_rng_state(),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """The inverse of ``state``."""
+        self.progress = Progress(**saved["progress"])
+        self._network.load_state_dict(saved["network"])
+        self._steps.optimizer.load(saved["optimizer"])
+        if self._average is not None:
+            self._average.state = saved["average"]
+            self._average.num_steps = self._steps.optimizer.num_steps
+        self._record.counts = saved["counts"]
+        self._best.load(saved["best"])
+        self._random.bit_generator.state = saved["random"]
+        self._epoch_start = saved["random"]
+        self._steps.generator.set_state(saved["negatives"])
+        torch.set_rng_state(saved["dropout"])
 
     def _warmth(self) -> float:
-        return max(1.0, self._plan.warmth * (1 - self._step / self._num_warm_steps))
+        share = self._steps.optimizer.num_steps / (WARM_SHARE * self._num_steps)
+        return max(1.0, self._plan.warmth * (1 - share))
 
-
-def _optimizer(network: InterestNetwork, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam without weight decay, larger steps for the video tables."""
-    tables = network.video_tables()
-    in_tables = {id(table) for table in tables}
-    rest = [weight for weight in network.parameters() if id(weight) not in in_tables]
-    groups = [
-        {"params": rest, "lr": config.learning_rate},
-        {"params": tables, "lr": config.table_learning_rate},
-    ]
-    return torch.optim.AdamW(groups, weight_decay=0.0)
+    def _validated(self) -> Metrics:
+        """Metrics of the weights that would be exported now; the best ones are remembered."""
+        trained = self._network.state_dict()
+        if self._average is not None:
+            trained = {name: part.clone() for name, part in trained.items()}
+            self._network.load_state_dict(self._average.state)
+        metrics = self._plan.validate(self._network.eval()) if self._plan.validate else {}
+        self._best.offer(self.progress.epoch, metrics, self._network, self._record)
+        self._network.load_state_dict(trained)
+        return metrics
 
 
 class _Best:
     """The weights and the activation record of the best epoch so far."""
 
-    def __init__(self, network: InterestNetwork, record: ActivationRecord) -> None:
-        self._network = network
-        self._record = record
-        self._counts = record.counts
-        self._weights: dict[str, Tensor] | None = None
+    def __init__(self) -> None:
         self.epoch = 0
         self.metrics: Metrics = {}
+        self.weights: dict[str, Tensor] | None = None
+        self.counts = np.zeros((0, 0), dtype=np.float32)
 
-    @property
-    def value(self) -> float | None:
-        """Main metric of the best epoch."""
-        return self.metrics.get(MAIN_METRIC)
-
-    def offer(self, epoch: int, metrics: Metrics) -> bool:
-        """Remember this epoch if it is the best; whether anything was measured."""
-        value = metrics.get(MAIN_METRIC)
-        if value is None or self.value is None or value > self.value:
+    def offer(self, epoch: int, metrics: Metrics, network: InterestNetwork, record: ActivationRecord) -> None:
+        """Remember this epoch if it is the best, or if nothing is measured."""
+        value, best = metrics.get(MAIN_METRIC), self.metrics.get(MAIN_METRIC)
+        if value is None or best is None or value > best:
             self.epoch, self.metrics = epoch, metrics
-            if value is not None:
-                self._weights = copy.deepcopy(self._network.state_dict())
-                self._counts = self._record.counts.copy()
-        return value is not None
+            self.weights = {name: part.clone() for name, part in network.state_dict().items()}
+            self.counts = record.counts.copy()
 
-    def restore(self) -> None:
-        """Put the best weights back; nothing to do when the last epoch counts."""
-        if self._weights is not None:
-            self._network.load_state_dict(self._weights)
-            self._record.counts = self._counts
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "epoch": self.epoch,
+            "metrics": self.metrics,
+            "weights": self.weights or {},
+            "counts": self.counts,
+        }
 
-
-def _schedule(config: TrainConfig, plan: Plan, num_steps: int) -> Callable[[int], float]:
-    """Linear warm-up, flat, then a cosine to zero, as a factor of the learning rate."""
-    warmup = max(min(config.warmup_steps, num_steps // 10), 1)
-    flat = FLAT_SHARE * num_steps
-
-    def factor(step: int) -> float:
-        annealed = min(max(step - flat, 0) / (num_steps - flat), 1)
-        return plan.peak * min((step + 1) / warmup, 1) * (1 + math.cos(math.pi * annealed)) / 2
-
-    return factor
+    def load(self, saved: dict[str, Any]) -> None:
+        """The inverse of ``state``."""
+        self.epoch, self.metrics, self.counts = saved["epoch"], saved["metrics"], saved["counts"]
+        self.weights = saved["weights"] or None

@@ -1,55 +1,93 @@
-"""The loss of single activation: each target trains the one interest that fits it best.
+"""Sampled softmax of targets against shared negatives, through the interests that an assignment chooses.
 
-Shape letters: B users, K interests, D dimensions, T targets of all users, N negatives.
-"""
+Shape letters: Q queries (a user, or a prefix of a user's history), K interests, D dimensions, T targets of
+all queries, B users, N negatives."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional as F
+
+from training.assignment import assign
+from training.config import Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class LossShape:
+    """Everything about the loss that is no tensor."""
+
+    temperature: float | Tensor = 1.0
+    """Divides all scores."""
+    assignment: Assignment = "hard"
+    power: float = 1.0
+    """Sharpness of the assignment ``label_aware``."""
+    focal_gamma: float = 0.0
+    """Exponent of the factor (1 - p)^gamma, which lowers the weight of targets that are easy already (Lin et
+    al., ICCV 2017, equation 4, on the softmax)."""
+    label_smoothing: float = 0.0
+    """Share of the label that is spread over the catalogue (Szegedy et al., CVPR 2016, section 7)."""
+    hard_beta: float = 0.0
+    """Weight exp(beta * score) of a negative: interest-aware hard negatives of REMI (Xie et al., RecSys 2023,
+    section 3.2)."""
+
+
+class Targets(NamedTuple):
+    """T targets of Q queries."""
+
+    vectors: Float[Tensor, "T D"]
+    queries: Int64[Tensor, " T"]
+    """Row of the interests that each target belongs to."""
+    users: Int64[Tensor, " T"]
+    """Row of ``Candidates.own`` of each target."""
+
+
+class Candidates(NamedTuple):
+    """N negatives that all queries share."""
+
+    vectors: Float[Tensor, "N D"]
+    log_q: Float[Tensor, " N"]
+    """Log expected count of each, see ``training/sampling.py``."""
+    own: Bool[Tensor, "B N"]
+    """Negatives that are targets of a user (accidental hits); they count against none of them."""
 
 
 class TargetLosses(NamedTuple):
-    """What each target costs, and the interest that it activates."""
+    """What each target costs in nats, and how far it activates each interest."""
 
     losses: Float[Tensor, " T"]
-    activated: Int64[Tensor, " T"]
+    weights: Float[Tensor, "T K"]
+    """See ``training/assignment.py``; a target whose row is zero costs nothing."""
 
 
-def single_activation_loss(
-    interests: Float[Tensor, "B K D"],
-    targets: Float[Tensor, "T D"],
-    target_users: Int64[Tensor, " T"],
-    negatives: Float[Tensor, "N D"],
-    log_q: Float[Tensor, " N"],
-    own: Bool[Tensor, "B N"],
-    *,
-    temperature: float,
+def sampled_softmax(
+    interests: Float[Tensor, "Q K D"], targets: Targets, candidates: Candidates, shape: LossShape
 ) -> TargetLosses:
-    """Softmax cross-entropy of each target in nats, through its best interest alone.
+    """Cross-entropy of each target against the negatives.
 
-    k* = argmax_k <z_k, e_target>, as the label-aware attention of MIND with power infinity (Li et al.,
-    CIKM 2019, section 3.4). Negatives are scored with z_k* too, so no other interest gets a gradient
-    from this target. All interests share one sum over the negatives:
+    With z_t the interest that the assignment gives to target t, and s_j = <z_t, e_j> / temperature,
 
-        loss_t = log(exp(s_t) + sum_j exp(s_j - log_q_j)) - s_t,   s_j = <z_k*, e_j> / temperature
+        loss_t = log(exp(s_t) + sum_j exp(s_j - log_q_j)) - s_t
 
-    Only the negatives are corrected: their sum is an estimate, the target's own term is exact.
-
-    Args:
-        target_users: row of ``interests`` that each target belongs to.
-        log_q: log expected count of each negative, see ``training/sampling.py``.
-        own: negatives that are targets of the user (accidental hits); they count against none of them.
+    Under ``hard``, k* = argmax_k <z_k, e_t>, z_t = z_k*: no other interest gets a gradient from the target,
+    neither through its score nor through the negatives. Only the negatives are corrected by log_q: their sum
+    is an estimate, the target's own term is exact.
     """
-    logits = interests @ negatives.T / temperature - log_q  # (B, K, N)
-    logits = logits.masked_fill(own.unsqueeze(1), torch.finfo(logits.dtype).min)
-    log_sum = logits.logsumexp(dim=2)  # (B, K)
-    scores = torch.einsum("tkd,td->tk", interests[target_users], targets) / temperature  # (T, K)
-    best = scores.detach().argmax(dim=1, keepdim=True)  # (T, 1)
-    score = scores.gather(1, best).squeeze(1)
-    losses = torch.logaddexp(log_sum[target_users].gather(1, best).squeeze(1), score) - score
-    return TargetLosses(losses, best.squeeze(1))
+    scores = torch.einsum("tkd,td->tk", interests[targets.queries], targets.vectors)  # (T, K)
+    weights = assign(shape.assignment, scores, targets.queries, power=shape.power)
+    positive = (scores * weights).sum(dim=1) / shape.temperature  # <z_t, e_t>
+    log_sum = _log_sum(interests, targets, candidates, shape, weights)
+    losses = torch.logaddexp(log_sum, positive) - positive
+    if shape.focal_gamma:
+        losses = (1 - (-losses).exp()).clamp(min=1e-6) ** shape.focal_gamma * losses
+    if shape.label_smoothing:
+        spread = torch.logaddexp(log_sum, positive) - _mean_logit(
+            interests, targets, candidates, shape, weights
+        )
+        losses = losses.lerp(spread, shape.label_smoothing)
+    return TargetLosses(losses * weights.detach().sum(dim=1), weights.detach())
 
 
 def accidental_hits(
@@ -65,6 +103,83 @@ def accidental_hits(
     """
     place = torch.searchsorted(negative_rows, target_rows).clamp(max=len(negative_rows) - 1)
     hit = negative_rows[place] == target_rows
-    own = torch.zeros(num_users, len(negative_rows), dtype=torch.bool)
+    own = torch.zeros(num_users, len(negative_rows), dtype=torch.bool, device=negative_rows.device)
     own[target_users[hit], place[hit]] = True
     return own
+
+
+def presence_loss(
+    logits: Float[Tensor, "Q K"], weights: Float[Tensor, "T K"], queries: Int64[Tensor, " T"]
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy of "this interest gets a target", for the queries that have any.
+
+    Args:
+        weights: of the assignment; an interest is present where a target of its query chose it.
+    """
+    present = torch.zeros_like(logits).index_add_(0, queries, weights.to(logits)).clamp(max=1.0)
+    asked = queries.unique()
+    return F.binary_cross_entropy_with_logits(logits[asked], present[asked])
+
+
+def _log_sum(
+    interests: Float[Tensor, "Q K D"],
+    targets: Targets,
+    candidates: Candidates,
+    shape: LossShape,
+    weights: Float[Tensor, "T K"],
+) -> Float[Tensor, " T"]:
+    """Log of the sum over the negatives, for each target."""
+    num_queries, num_interests, _ = interests.shape
+    one_interest = shape.assignment in ("hard", "one_to_one")
+    if one_interest and num_queries * num_interests < len(weights):
+        # Fewer interests than targets: each interest's sum once, for all targets that chose it.
+        users = _users_of_queries(targets, num_queries)
+        own = candidates.own[users].unsqueeze(1)
+        sums = _corrected(interests @ candidates.vectors.T, own, candidates, shape).logsumexp(dim=2)  # (Q, K)
+        return sums[targets.queries, weights.argmax(dim=1)]
+    own = candidates.own[targets.users]
+    if shape.assignment == "max_readout":
+        best = (interests @ candidates.vectors.T).amax(dim=1)  # (Q, N)
+        return _corrected(best[targets.queries], own, candidates, shape).logsumexp(dim=1)
+    chosen = _chosen(interests, targets, weights)
+    return _corrected(chosen @ candidates.vectors.T, own, candidates, shape).logsumexp(dim=1)
+
+
+def _corrected(
+    scores: Float[Tensor, "*S N"], own: Bool[Tensor, "*#S N"], candidates: Candidates, shape: LossShape
+) -> Float[Tensor, "*S N"]:
+    """Logits of the negatives: sharpened, lowered by log_q, without the accidental hits."""
+    lowest = torch.finfo(scores.dtype).min
+    logits = (scores / shape.temperature - candidates.log_q).masked_fill(own, lowest)
+    if shape.hard_beta:
+        hardness = (shape.hard_beta * scores / shape.temperature - candidates.log_q).masked_fill(own, lowest)
+        # Of average weight 1 under the estimate of the full sum.
+        size = (-candidates.log_q).exp().sum().log()
+        logits = logits + shape.hard_beta * scores / shape.temperature
+        logits = logits - hardness.logsumexp(dim=-1, keepdim=True) + size
+        logits = logits.masked_fill(own, lowest)
+    return logits
+
+
+def _chosen(
+    interests: Float[Tensor, "Q K D"], targets: Targets, weights: Float[Tensor, "T K"]
+) -> Float[Tensor, "T D"]:
+    return torch.einsum("tk,tkd->td", weights, interests[targets.queries])
+
+
+def _mean_logit(
+    interests: Float[Tensor, "Q K D"],
+    targets: Targets,
+    candidates: Candidates,
+    shape: LossShape,
+    weights: Float[Tensor, "T K"],
+) -> Float[Tensor, " T"]:
+    """Mean score over the catalogue, as the negatives estimate it."""
+    shares = (-candidates.log_q).softmax(dim=0)
+    return _chosen(interests, targets, weights) @ (shares @ candidates.vectors) / shape.temperature
+
+
+def _users_of_queries(targets: Targets, num_queries: int) -> Int64[Tensor, " Q"]:
+    """Row of ``own`` of each query; any for queries without a target, whose sums nobody reads."""
+    users = torch.zeros(num_queries, dtype=torch.int64, device=targets.users.device)
+    return users.scatter_(0, targets.queries, targets.users)

@@ -1,10 +1,12 @@
 """What the loop, the export and the validation need of a multi-interest network, whatever is inside.
 
-Shape letters: N videos, B users, L watches (newest last), K interests, D dimensions, R rows of the video
-table (row 0 is padding).
+Shape letters: B users, L watches (newest last), Q queries (users, or prefixes of users), K interests,
+D dimensions, N videos, R rows of the video table (row 0 is padding).
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,11 +19,41 @@ from features.schema import PAD_ROW
 from training.ranking import Extract
 
 
-class InterestNetwork(nn.Module, ABC):
-    """Maps a history to K interests; the score of a video is the inner product with its vector."""
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Interests of a batch, and what training may want to hold against them."""
 
-    temperature: float
-    """Divides the scores in the softmax."""
+    interests: Float[Tensor, "Q K D"]
+    presence: Float[Tensor, "Q K"] | None = None
+    """Logit of "this interest will get a target", of networks that predict it."""
+    penalties: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
+    """Measures that the loss adds, each with its weight in ``InterestNetwork.penalty_weights``."""
+
+
+class InterestNetwork(nn.Module, ABC):
+    """Maps a history to K interests; the score of a video is the inner product with its vector.
+
+    Video tables are ``training.tables.RowTable``: in a training step only the rows of the batch may be read.
+
+    Args:
+        num_rows: rows of the video table, padding included.
+        temperature: divides the scores in the softmax.
+        learn_temperature: train it, as a factor of that start.
+    """
+
+    def __init__(self, num_rows: int, *, temperature: float, learn_temperature: bool = False) -> None:
+        super().__init__()
+        self.num_rows = num_rows
+        self.start_temperature = temperature
+        self.log_sharpening = nn.Parameter(torch.zeros(())) if learn_temperature else None
+        self.penalty_weights: dict[str, float] = {}
+
+    @property
+    def temperature(self) -> float | Tensor:
+        """Divides the scores in the softmax."""
+        if self.log_sharpening is None:
+            return self.start_temperature
+        return self.start_temperature * torch.exp(-self.log_sharpening)
 
     @abstractmethod
     def forward(
@@ -33,12 +65,30 @@ class InterestNetwork(nn.Module, ABC):
         """Interests of each user, finite for an empty history too."""
 
     @abstractmethod
-    def vectors(self) -> Float[Tensor, "R D"]:
-        """Vectors of all rows, exactly as the index will hold them."""
+    def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """Vectors of videos, exactly as the index will hold them."""
 
-    @abstractmethod
-    def video_tables(self) -> list[nn.Parameter]:
-        """Parameters with one row per video: each row is touched seldom and needs larger steps."""
+    def route(
+        self,
+        video_rows: Int64[Tensor, "B L"],
+        actions: Int64[Tensor, "B L"],
+        age_days: Float32[Tensor, "B L"],
+    ) -> Routed:
+        """One query per user, with everything that training looks at."""
+        return Routed(self(video_rows, actions, age_days))
+
+    def route_prefixes(
+        self,
+        video_rows: Int64[Tensor, "B L"],
+        actions: Int64[Tensor, "B L"],
+        age_days: Float32[Tensor, "B L"],
+    ) -> Routed:
+        """B * L queries: row b * L + l holds the interests of user b after watch l, from one pass."""
+        raise NotImplementedError(f"{type(self).__name__} has no pass over all prefixes")
+
+    def vectors(self) -> Float[Tensor, "R D"]:
+        """Vectors of all rows."""
+        return self.item_vectors(torch.arange(self.num_rows))
 
 
 class Extractor(nn.Module):

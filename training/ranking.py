@@ -4,7 +4,8 @@
 without a known history gets the bundle's popular order, interest -1. Users are ranked in blocks, so that
 memory does not grow with their number.
 
-Shape letters: B users, K interests, D dimensions, V videos, N places of a list, S videos seen by the users.
+Shape letters: B users, K interests, D dimensions, V videos, N places of a list, M hits per interest,
+S videos seen by the users.
 """
 
 from collections.abc import Callable, Iterator
@@ -68,6 +69,8 @@ class Ranked:
     interests: Float32[np.ndarray, "B K D"] | None = None
     searched: Bool[np.ndarray, "B K"] | None = None
     """Interests that were not pruned; none of a user without a known history."""
+    found: Int64[np.ndarray, "B K M"] | None = None
+    """What each interest found before the merge, best first, then ``NO_VIDEO``."""
 
 
 @runtime_checkable
@@ -115,12 +118,15 @@ class InterestRanker:
         scores[~searched] = -np.inf
         depth = min(top_n, scores.shape[2])
         hits = np.argpartition(scores, -depth, axis=2)[:, :, -depth:]
-        found = np.take_along_axis(scores, hits, axis=2)
-        ids = np.where(np.isneginf(found), NO_VIDEO, self._vocabulary.video_ids[hits])
-        lists = merge_hits(ids, found, top_n)
+        values = np.take_along_axis(scores, hits, axis=2)
+        best_first = np.argsort(-values, axis=2)
+        hits, values = (np.take_along_axis(array, best_first, axis=2) for array in (hits, values))
+        found = np.where(np.isneginf(values), NO_VIDEO, self._vocabulary.video_ids[hits])
+        lists = merge_hits(found, values, top_n)
         popular = np.arange(len(self._vocabulary))
         unseen = first_unseen(popular, users, videos, num_users=len(user_ids), top_n=top_n)
-        return Ranked(_replace(lists, ~known, unseen, self._vocabulary.video_ids), interests, searched)
+        lists = _replace(lists, ~known, unseen, self._vocabulary.video_ids)
+        return Ranked(lists, interests, searched, found)
 
 
 class PopularityRanker:

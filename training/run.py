@@ -47,7 +47,15 @@ def train(
     started = time.perf_counter()
     with tracked_run(model, settings=settings, training=training) as tracker:
         tracker.log_params(_flat(config) | {"until": until.isoformat()})
-        run = Run(Lake(settings), until, tracker, training.train_threads, show_progress)
+        run = Run(
+            Lake(settings),
+            until,
+            tracker,
+            num_threads=training.train_threads,
+            checkpoints=settings.root / "checkpoints",
+            checkpoint_seconds=training.train_checkpoint_seconds,
+            show_progress=show_progress,
+        )
         path = build_bundle(model, config, run, settings.bundles)
         seconds = time.perf_counter() - started
         tracker.log_metrics({"seconds": seconds})

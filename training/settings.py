@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.settings import Settings
@@ -22,6 +22,11 @@ class TrainingSettings(BaseSettings):
     train_threads: PositiveInt = Field(
         default=1,
         description="CPU threads of PyTorch; more only pay on an idle machine, where nothing else runs",
+    )
+
+    train_checkpoint_seconds: PositiveFloat = Field(
+        default=120.0,
+        description="a training run saves its state so often, and at the end of each epoch",
     )
 
     def tracking_uri(self, settings: Settings) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -14,12 +14,13 @@ from features.errors import BadInputError
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
 from training.activation import ActivationRecord
-from training.config import TrainConfig
+from training.checkpoint import Checkpoint, code_key, run_key
+from training.config import InterestConfig
 from training.dataset import WatchLog
 from training.evaluation import Catalogue, Metrics, judge
-from training.examples import ExampleMaker
+from training.examples import examples_for
 from training.export import write_interest_files
-from training.loop import Fit, Plan, Validate, fit
+from training.loop import Context, Fit, Plan, Validate, fit
 from training.models import Run, Trained
 from training.network import Extractor, InterestNetwork
 from training.ranking import InterestRanker, Past
@@ -35,8 +36,7 @@ REFIT_PEAK: Final = 0.3
 class Recipe:
     """A model as the trainer sees it."""
 
-    config: TrainConfig
-    history_length: int
+    config: InterestConfig
     build: Callable[[int], InterestNetwork]
     """Number of rows of the video table to a fresh network."""
 
@@ -51,92 +51,116 @@ def train_interests(recipe: Recipe, run: Run) -> Trained:
         BadInputError: too few watches before the validation days.
         TrainingDivergedError: the loss is no number any more.
     """
-    config = recipe.config
-    torch.set_num_threads(run.num_threads)
-    watches = WatchLog(run.lake, run.until, config.rule)
-    vocabulary = Vocabulary(watches.watched_videos(run.until, config.min_watches))
-    torch.manual_seed(config.seed)
-    network = recipe.build(vocabulary.num_rows)
-    cut = run.until - timedelta(days=config.validation_days)
-    validate = _validation(recipe, watches, vocabulary, cut)
-    num_interests, dim = _shape_of(network)
-    user_ids = watches.sequences(run.until, length=1).user_ids
-    record = ActivationRecord(user_ids, num_interests, config.activation_half_life)
-    fit_until = partial(_fit, network, recipe, run, watches, vocabulary, record)
-    chosen = fit_until(cut, Plan(config.epochs, warmth=config.warmth, validate=validate))
+    training = _Training(recipe, run)
+    config, cut = recipe.config, run.until - timedelta(days=recipe.config.validation_days)
+    plan = Plan(config.epochs, warmth=config.warmth, validate=training.validation(cut))
+    chosen = training.fit(cut, plan, "choose")
     if config.refit_epochs:
-        fit_until(run.until, Plan(config.refit_epochs, peak=REFIT_PEAK))
-    return Trained(
-        kind=INTERESTS_KIND,
-        source=watches.source(),
-        num_videos=len(vocabulary),
-        write_files=lambda folder: write_interest_files(
-            folder, network, vocabulary, watches.videos(), record, history_length=recipe.history_length
-        ),
-        num_interests=num_interests,
-        dim=dim,
-        history_length=recipe.history_length,
-        metrics=chosen.metrics | {"best_epoch": float(chosen.best_epoch)},
-    )
+        training.fit(run.until, Plan(config.refit_epochs, peak=REFIT_PEAK), "refit")
+    return training.finish(chosen)
 
 
-def _fit(
-    network: InterestNetwork,
-    recipe: Recipe,
-    run: Run,
-    watches: WatchLog,
-    vocabulary: Vocabulary,
-    record: ActivationRecord,
-    until: datetime,
-    plan: Plan,
-) -> Fit:
-    """Train ``network`` on what lies before ``until``."""
-    config = recipe.config
-    sequences = watches.sequences(until, config.sequence_length)
-    examples = ExampleMaker(sequences, vocabulary, config, history_length=recipe.history_length)
-    if not examples.num_users:
-        raise BadInputError(
-            f"nobody watched two videos before {until.isoformat()}; ingest more days, lower validation_days "
-            f"(now {config.validation_days:g}) or train until a later time"
-        )
-    rows = torch.from_numpy(vocabulary.rows_of(sequences.video_ids))
-    counts = torch.bincount(rows, minlength=vocabulary.num_rows)
-    sampler = NegativeSampler(counts, config.num_negatives, config.popularity_share)
-    log.info("training", until=until.isoformat(), users=examples.num_users, videos=len(vocabulary))
-    return fit(
-        network,
-        examples,
-        sampler,
-        config,
-        plan=plan,
-        record=record,
-        tracker=run.tracker,
-        show_progress=run.show_progress,
-    )
+class _Training:
+    """One network and the data that it is trained on."""
 
+    def __init__(self, recipe: Recipe, run: Run) -> None:
+        self._recipe, self._run = recipe, run
+        self._config = config = recipe.config
+        torch.set_num_threads(run.num_threads)
+        self._watches = WatchLog(run.lake, run.until, config.rule)
+        self._vocabulary = Vocabulary(self._watches.watched_videos(run.until, config.min_watches))
+        torch.manual_seed(config.seed)
+        self._network = recipe.build(self._vocabulary.num_rows)
+        user_ids = self._watches.sequences(run.until, length=1).user_ids
+        self._record = ActivationRecord(user_ids, config.num_interests, config.activation_half_life)
+        self._checkpoints: list[Checkpoint] = []
 
-def _validation(recipe: Recipe, watches: WatchLog, vocabulary: Vocabulary, start: datetime) -> Validate:
-    """A function that judges a network on the watches from ``start`` on, as bundles are judged."""
-    past, targets = Past.read(watches, start), watches.targets(start, watches.until)
-    catalogue = Catalogue.read(watches)
-    if not len(targets.keys):
-        raise BadInputError(
-            f"no positives from {start.isoformat()} on to validate with; raise validation_days"
+    def fit(self, until: datetime, plan: Plan, phase: str) -> Fit:
+        """Train the network on what lies before ``until``."""
+        config, vocabulary = self._config, self._vocabulary
+        sequences = self._watches.sequences(until, config.sequence_length)
+        has_prefixes = type(self._network).route_prefixes is not InterestNetwork.route_prefixes
+        examples = examples_for(sequences, vocabulary, config, has_prefixes=has_prefixes)
+        if not examples.num_users:
+            raise BadInputError(
+                f"nobody watched two videos before {until.isoformat()}; ingest more days, lower "
+                f"validation_days (now {config.validation_days:g}) or train until a later time"
+            )
+        rows = torch.from_numpy(vocabulary.rows_of(sequences.video_ids))
+        counts = torch.bincount(rows, minlength=vocabulary.num_rows)
+        targets = torch.from_numpy(examples.target_counts(vocabulary.num_rows)) if config.in_batch else None
+        sampler = NegativeSampler(counts, config.num_negatives, config.popularity_share, targets)
+        log.info("training", until=until.isoformat(), users=examples.num_users, videos=len(vocabulary))
+        return fit(
+            self._network,
+            examples,
+            sampler,
+            config,
+            plan=plan,
+            record=self._record,
+            context=Context(
+                self._run.tracker, self._run.group, self._checkpoint(phase), self._run.show_progress
+            ),
         )
 
-    def validate(network: InterestNetwork) -> Metrics:
-        extractor = Extractor(network)
-        vectors = extractor.table.numpy()[PAD_ROW + 1 :]
-        ranker = InterestRanker(
-            extractor.as_extract(), vocabulary, vectors, history_length=recipe.history_length
+    def validation(self, start: datetime) -> Validate:
+        """A function that judges a network on the watches from ``start`` on, as bundles are judged."""
+        past = Past.read(self._watches, start)
+        targets = self._watches.targets(start, self._watches.until)
+        catalogue = Catalogue.read(self._watches)
+        if not len(targets.keys):
+            raise BadInputError(
+                f"no positives from {start.isoformat()} on to validate with; raise validation_days"
+            )
+
+        def validate(network: InterestNetwork) -> Metrics:
+            extractor = Extractor(network)
+            ranker = InterestRanker(
+                extractor.as_extract(),
+                self._vocabulary,
+                extractor.table.numpy()[PAD_ROW + 1 :],
+                history_length=self._config.history_length,
+            )
+            return judge(ranker, past, targets, catalogue).metrics
+
+        return validate
+
+    def finish(self, chosen: Fit) -> Trained:
+        """The parts of the bundle; the checkpoints go once its files are written."""
+        config = self._config
+        facts: Metrics = {
+            "best_epoch": float(chosen.best_epoch),
+            "examples_per_second": chosen.examples_per_second,
+        }
+        return Trained(
+            kind=INTERESTS_KIND,
+            source=self._watches.source(),
+            num_videos=len(self._vocabulary),
+            write_files=self._write,
+            num_interests=config.num_interests,
+            dim=config.dim,
+            history_length=config.history_length,
+            metrics=chosen.metrics | facts,
         )
-        return judge(ranker, past, targets, catalogue).metrics
 
-    return validate
+    def _write(self, folder: Path) -> None:
+        write_interest_files(
+            folder,
+            self._network,
+            self._vocabulary,
+            self._watches.videos(),
+            self._record,
+            history_length=self._config.history_length,
+        )
+        for checkpoint in self._checkpoints:
+            checkpoint.remove()
 
-
-def _shape_of(network: InterestNetwork) -> tuple[int, int]:
-    """K and D."""
-    nothing = torch.zeros(1, 1, dtype=torch.int64)
-    with torch.inference_mode():
-        return tuple(network.eval()(nothing, nothing, nothing.float()).shape[1:])
+    def _checkpoint(self, phase: str) -> Checkpoint | None:
+        if self._run.checkpoints is None:
+            return None
+        source = self._watches.source().model_dump(mode="json")
+        name = f"{type(self._network).__name__}-{phase}"
+        key = run_key(name, self._config.model_dump(mode="json"), source, code_key())
+        checkpoint = Checkpoint(self._run.checkpoints / f"{name}-{key}.npz", self._run.checkpoint_seconds)
+        self._checkpoints.append(checkpoint)
+        return checkpoint

@@ -10,9 +10,8 @@ USERS = np.array([3, 7, 20])
 
 def add(record: ActivationRecord) -> None:
     """User 20 activates interest 1 with a positive and a plain play, user 3 interest 0 with a positive."""
-    record.add(
-        np.array([20, 3]), np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([1.0, 1.0, 0.3], np.float32)
-    )
+    activated = np.array([[0, 1], [1, 0], [0, 1]], np.float32)
+    record.add(np.array([20, 3]), np.array([0, 1, 0]), activated, np.array([1.0, 1.0, 0.3], np.float32))
 
 
 def test_activations_are_counted_per_user_and_interest_by_weight() -> None:

@@ -6,13 +6,21 @@ import pytest
 from features.positives import Action
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
-from training.config import TrainConfig
+from training.config import InterestConfig
 from training.dataset import Sequences
-from training.examples import Batch, ExampleMaker, choose_hidden
+from training.examples import (
+    Batch,
+    Examples,
+    HiddenSets,
+    Horizon,
+    NextItem,
+    NextItemOfOnePrefix,
+    choose_hidden,
+)
 
 DAY = 86_400_000_000
 POSITIVE, PLAIN = int(Action.POSITIVE), 0
-CONFIG = TrainConfig(batch_size=8)
+CONFIG = InterestConfig(batch_size=8)
 
 
 def sequences(*users: list[tuple[int, int]]) -> Sequences:
@@ -29,11 +37,12 @@ def sequences(*users: list[tuple[int, int]]) -> Sequences:
 
 
 def batches(
-    data: Sequences, *, num: int, config: TrainConfig = CONFIG, history_length: int = 10
+    data: Sequences, *, num: int, config: InterestConfig = CONFIG, history_length: int = 10
 ) -> list[Batch]:
     """Batches of all users of ``data``; the video id is the row."""
     vocabulary = Vocabulary(np.arange(1, int(data.video_ids.max()) + 1))
-    maker = ExampleMaker(data, vocabulary, config, history_length=history_length)
+    config = config.model_copy(update={"history_length": history_length})
+    maker = HiddenSets(data, vocabulary, config)
     random = np.random.default_rng(7)
     return [batch for _ in range(num) for batch in maker.epoch(random)]
 
@@ -56,7 +65,7 @@ def test_hidden_and_visible_videos_together_are_the_sequence() -> None:
 def test_at_least_one_video_is_hidden_and_one_is_visible() -> None:
     data = sequences([(1, POSITIVE), (2, POSITIVE)], [(3, POSITIVE), (4, POSITIVE), (5, POSITIVE)])
     for share in (0.0, 1.0):
-        config = TrainConfig(batch_size=8, hide_share_min=share, hide_share_max=share)
+        config = InterestConfig(batch_size=8, hide_share_min=share, hide_share_max=share)
         for batch in batches(data, num=10, config=config):
             assert set(batch.target_users.tolist()) == {0, 1}
             assert (batch.video_rows != PAD_ROW).any(axis=1).all()
@@ -64,7 +73,7 @@ def test_at_least_one_video_is_hidden_and_one_is_visible() -> None:
 
 def test_about_the_chosen_share_is_hidden() -> None:
     data = sequences([(video, POSITIVE) for video in range(1, 101)])
-    config = TrainConfig(batch_size=8, hide_share_min=0.3, hide_share_max=0.3)
+    config = InterestConfig(batch_size=8, hide_share_min=0.3, hide_share_max=0.3)
     hidden = [len(batch.target_rows) for batch in batches(data, num=50, config=config, history_length=100)]
     assert np.mean(hidden) == pytest.approx(30, abs=2)  # standard error sqrt(100 * .3 * .7 / 50) = 0.65
 
@@ -81,7 +90,7 @@ def test_skips_and_dislikes_stay_visible_and_plain_plays_weigh_less() -> None:
 
 def test_plain_plays_are_never_hidden_when_they_weigh_nothing() -> None:
     data = sequences([(1, PLAIN), (2, POSITIVE), (3, POSITIVE)])
-    for batch in batches(data, num=20, config=TrainConfig(batch_size=8, weak_weight=0.0)):
+    for batch in batches(data, num=20, config=InterestConfig(batch_size=8, weak_weight=0.0)):
         assert 1 in batch.video_rows
 
 
@@ -91,17 +100,16 @@ def test_a_video_that_was_positive_once_is_a_positive_target() -> None:
         assert batch.target_weights.tolist() == [1.0]
 
 
-def test_ages_count_from_the_newest_watch_and_padding_is_on_the_left() -> None:
+def test_ages_count_from_the_newest_visible_watch_and_padding_is_on_the_left() -> None:
     data = sequences([(1, POSITIVE), (2, POSITIVE)], [(3, POSITIVE), (4, POSITIVE), (5, POSITIVE)])
     for batch in batches(data, num=20):
         padding = batch.video_rows == PAD_ROW
         assert (np.diff(padding.astype(int), axis=1) <= 0).all()
         assert not batch.actions[padding].any()
         assert not batch.age_days[padding].any()
-        by_row = dict(
-            zip(batch.video_rows[~padding].tolist(), batch.age_days[~padding].tolist(), strict=True)
-        )
-        assert by_row == {row: age for row, age in {1: 1, 2: 0, 3: 2, 4: 1, 5: 0}.items() if row in by_row}
+        for rows, ages in zip(batch.video_rows, batch.age_days, strict=True):
+            visible = rows[rows != PAD_ROW]  # one watch a day, and video v + 1 follows video v
+            assert ages[rows != PAD_ROW].tolist() == (visible[-1] - visible).tolist()
 
 
 def test_the_history_keeps_its_newest_watches() -> None:
@@ -114,7 +122,7 @@ def test_the_history_keeps_its_newest_watches() -> None:
 
 def test_an_epoch_passes_over_every_user_with_two_videos_once() -> None:
     users = [[(1, POSITIVE), (2, POSITIVE)]] * 19 + [[(3, POSITIVE)]]
-    maker = ExampleMaker(sequences(*users), Vocabulary(np.arange(1, 4)), CONFIG, history_length=4)
+    maker = HiddenSets(sequences(*users), Vocabulary(np.arange(1, 4)), CONFIG)
     assert maker.num_users == 19
     assert maker.num_batches == 3
     sizes = [len(batch.video_rows) for batch in maker.epoch(np.random.default_rng(0))]
@@ -122,11 +130,10 @@ def test_an_epoch_passes_over_every_user_with_two_videos_once() -> None:
 
 
 def test_videos_outside_the_vocabulary_are_left_out() -> None:
-    maker = ExampleMaker(
+    maker = HiddenSets(
         sequences([(9, POSITIVE), (1, POSITIVE), (2, POSITIVE), (9, POSITIVE)]),
         Vocabulary(np.array([1, 2])),
         CONFIG,
-        history_length=4,
     )
     (batch,) = maker.epoch(np.random.default_rng(0))
     assert sorted([*batch.target_rows.tolist(), *batch.video_rows[batch.video_rows != PAD_ROW].tolist()]) == [
@@ -140,3 +147,59 @@ def test_the_smallest_lot_is_hidden_and_the_largest_stays_when_the_share_says_ot
     eligible = np.array([[True, True, False], [True, True, True]])
     hidden = choose_hidden(lots, eligible, np.array([[0.4], [0.4]]))
     assert hidden.tolist() == [[False, True, False], [True, True, False]]
+
+
+def one_batch(kind: type[Examples], user: list[tuple[int, int]], seed: int = 0, **changes: object) -> Batch:
+    """The only batch of one user; the video id is the row."""
+    data = sequences(user)
+    vocabulary = Vocabulary(np.arange(1, int(data.video_ids.max()) + 1))
+    config = InterestConfig.model_validate({"history_length": 10, "objective": "next_item"} | changes)
+    (batch,) = kind(data, vocabulary, config).epoch(np.random.default_rng(seed))
+    return batch
+
+
+SKIP = int(Action.QUICK_SKIP)
+STORY = [(1, POSITIVE), (2, PLAIN), (3, POSITIVE), (1, POSITIVE), (4, SKIP), (5, POSITIVE)]
+
+
+def test_every_prefix_predicts_the_positive_that_comes_next() -> None:
+    batch = one_batch(NextItem, STORY)
+    assert batch.video_rows.tolist() == [[1, 2, 3, 1, 4, 5]]
+    # 1 has no prefix, 2 is no positive, the second 1 is not new, 4 is skipped.
+    # So 3 comes after (1, 2), and 5 after everything before it.
+    assert batch.target_rows.tolist() == [3, 5]
+    assert batch.target_places is not None
+    assert batch.target_places.tolist() == [1, 4]
+
+
+def test_a_prefix_that_is_cut_off_predicts_nothing() -> None:
+    batch = one_batch(NextItem, STORY, history_length=3)
+    assert batch.video_rows.tolist() == [[1, 4, 5]]
+    assert (batch.target_rows.tolist(), batch.target_places.tolist()) == ([5], [1])  # type: ignore[union-attr]
+
+
+def test_one_prefix_per_user_ends_just_before_its_target() -> None:
+    found = set()
+    for seed in range(20):
+        batch = one_batch(NextItemOfOnePrefix, STORY, seed)
+        assert batch.target_places is None
+        visible = batch.video_rows[batch.video_rows != PAD_ROW].tolist()
+        found.add((tuple(visible), *batch.target_rows.tolist()))
+    assert found == {((1, 2), 3), ((1, 2, 3, 1, 4), 5)}
+
+
+def test_the_horizon_holds_the_new_positives_of_the_days_after_the_cut() -> None:
+    # One watch a day; a horizon of 2.5 days after the cut at 3 reaches the second 1 and 4, but not 5.
+    found = set()
+    for seed in range(20):
+        batch = one_batch(Horizon, STORY, seed, objective="horizon", horizon_days=2.5)
+        visible = batch.video_rows[batch.video_rows != PAD_ROW].tolist()
+        found.add((tuple(visible), tuple(batch.target_rows.tolist())))
+    assert found == {((1, 2), (3,)), ((1, 2, 3, 1, 4), (5,))}
+    far = one_batch(Horizon, STORY, objective="horizon", horizon_days=30.0)
+    assert set(far.target_rows.tolist()) <= {3, 5}
+
+
+def test_ages_count_from_the_newest_visible_watch() -> None:
+    batch = one_batch(NextItem, STORY)
+    assert batch.age_days[0].tolist() == [5, 4, 3, 2, 1, 0]

@@ -35,7 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, network: InterestNetwork) -
     vocabulary = Vocabulary(np.arange(100, 100 + NUM_ROWS - 1))
     videos = curated_schema(VIDEOS).empty_table()
     record = ActivationRecord(np.array([5, 9]), K, half_life_epochs=1.0)
-    record.add(np.array([9]), np.array([0, 0]), np.array([2, 2]), np.array([1.0, 0.3], dtype=np.float32))
+    activated = np.array([[0, 0, 1], [0, 0, 1]], np.float32)
+    record.add(np.array([9]), np.array([0, 0]), activated, np.array([1.0, 0.3], np.float32))
     write_interest_files(folder, network, vocabulary, videos, record, history_length=6)
     return folder
 

@@ -6,16 +6,17 @@ import torch
 
 from features.positives import Action
 from features.schema import PAD_ROW
-from tests.training.networks import NUM_ROWS, D, K, small_network
+from tests.training.networks import NETWORKS, NUM_ROWS, D, K, small_network
 from training.network import Extractor, InterestNetwork
+from training.tables import tables_of
 
 POSITIVE = int(Action.POSITIVE)
 
 
-@pytest.fixture
-def network() -> InterestNetwork:
+@pytest.fixture(params=sorted(NETWORKS))
+def network(request: pytest.FixtureRequest) -> InterestNetwork:
     torch.manual_seed(7)
-    return small_network().eval()
+    return small_network(request.param).eval()
 
 
 def history(*rows: int, actions: int = POSITIVE) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -62,6 +63,32 @@ def test_the_hour_of_the_question_does_not_matter(network: InterestNetwork) -> N
     torch.testing.assert_close(network(rows, actions, ages + 2.5), network(rows, actions, ages))
 
 
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_the_pass_over_all_prefixes_gives_what_each_prefix_alone_gives(name: str) -> None:
+    torch.manual_seed(7)
+    network = small_network(name, objective="next_item").eval()
+    if type(network).route_prefixes is InterestNetwork.route_prefixes:
+        return  # trained on one prefix per user
+    rows, actions, ages = history(PAD_ROW, 3, 4, 5, 4)
+    together = network.route_prefixes(rows, actions, ages).interests.unflatten(0, (1, -1))
+    for end in range(2, 6):
+        alone = network(rows[:, :end], actions[:, :end], ages[:, :end] - ages[:, end - 1 : end])
+        torch.testing.assert_close(together[:, end - 1], alone)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_a_step_reads_the_touched_rows_only_and_all_of_them_get_a_gradient(name: str) -> None:
+    torch.manual_seed(7)
+    network = small_network(name).train()
+    tables = tables_of(network)
+    for table in tables:
+        table.touch(torch.tensor([PAD_ROW, 3, 4, 5, 9]))
+    routed = network.route(*history(3, 4, 5))
+    (routed.interests @ network.item_vectors(torch.tensor([9])).T).sum().backward()
+    assert tables
+    assert all(table.touched is not None and table.touched.grad is not None for table in tables)
+
+
 def test_a_user_without_history_gets_finite_interests(network: InterestNetwork) -> None:
     assert torch.isfinite(network(*history(PAD_ROW, PAD_ROW))).all()
 
@@ -70,24 +97,19 @@ def test_activation_is_the_share_of_positives_won_by_each_interest() -> None:
     class Fixed(InterestNetwork):
         """Two interests, east and north; videos 1 and 2 lie in the east, video 3 in the north."""
 
-        temperature = 1.0
-
         def forward(
             self, video_rows: torch.Tensor, actions: torch.Tensor, age_days: torch.Tensor
         ) -> torch.Tensor:
             return torch.eye(2).expand(len(video_rows), 2, 2)
 
-        def vectors(self) -> torch.Tensor:
-            return torch.tensor([[0.0, 9.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
-
-        def video_tables(self) -> list[torch.nn.Parameter]:
-            return []
+        def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[0.0, 9.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])[rows]
 
     rows = torch.tensor([[PAD_ROW, 1, 2, 3], [1, 2, 3, 3], [PAD_ROW, PAD_ROW, 1, 3]])
     liked_only = int(Action.LIKED)
     actions = torch.tensor(
         [[0, POSITIVE, POSITIVE, POSITIVE], [POSITIVE | liked_only, 0, POSITIVE, liked_only], [0] * 4]
     )
-    _, activation = Extractor(Fixed())(rows, actions, torch.zeros(3, 4))
+    _, activation = Extractor(Fixed(4, temperature=1.0))(rows, actions, torch.zeros(3, 4))
     # User 0: videos 1 and 2 east, 3 north. User 1: only videos 1 and 3 are positive. User 2: no positive.
     np.testing.assert_allclose(activation.numpy(), [[2 / 3, 1 / 3], [1 / 2, 1 / 2], [0, 0]], atol=1e-6)

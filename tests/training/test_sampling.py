@@ -55,3 +55,26 @@ def test_padding_is_never_drawn_and_rows_are_distinct_and_ascending() -> None:
     rows = sampler.draw(torch.Generator().manual_seed(1)).rows
     assert rows[0] >= 1
     assert (rows[1:] > rows[:-1]).all()
+
+
+def test_targets_of_the_batch_are_negatives_too_and_the_sum_stays_unbiased() -> None:
+    """Draws from three sources estimate sum exp(s) over all videos, whatever each source prefers."""
+    scores = torch.tensor([0.0, 1.0, -1.0, 2.0])
+    target_counts = torch.tensor([0.0, 1.0, 0.0, 3.0])  # row 3 is a target three times as often as row 1
+    sampler = NegativeSampler(COUNTS, 2, 0.5, target_counts)
+    generator = torch.Generator().manual_seed(7)
+    sums = []
+    for _ in range(4000):
+        batch = torch.multinomial(target_counts, 4, replacement=True, generator=generator)
+        negatives = sampler.draw(generator, batch)
+        sums.append((scores[negatives.rows] - negatives.log_q).exp().sum())
+    expected = math.exp(1) + math.exp(-1) + math.exp(2)
+    assert torch.stack(sums).mean().item() == pytest.approx(expected, rel=0.03)
+
+
+def test_expected_hits_add_up_over_the_sources() -> None:
+    sampler = NegativeSampler(torch.tensor([0, 6, 3, 0]), 2, 1.0, torch.tensor([0.0, 1.0, 0.0, 3.0]))
+    negatives = sampler.draw(torch.Generator().manual_seed(0), torch.tensor([3, 3, 3]))
+    # Row 3 was never watched, so only the batch names it: 3 targets * 3/4 expected, hit three times.
+    assert negatives.rows[-1] == 3
+    assert negatives.log_q[-1].item() == pytest.approx(math.log(2.25 / 3))

@@ -5,7 +5,7 @@ Files are imported when their model is asked for: popularity needs no PyTorch.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from features.errors import BadInputError
 from features.lake import Lake
 from training.config import ModelConfig
 from training.evaluation import Metrics
+from training.group import Group
 from training.tracking import Tracker
 
 MODELS: Final[dict[str, str]] = {
@@ -32,6 +33,11 @@ class Run:
     until: datetime
     tracker: Tracker
     num_threads: int = 1
+    checkpoints: Path | None = None
+    """Folder of the states of runs under way; ``None``: a killed run starts again."""
+    checkpoint_seconds: float = 120.0
+    group: Group = field(default_factory=Group)
+    """The processes that train together."""
     show_progress: bool = False
 
 
