@@ -7,6 +7,7 @@ Shape letters: B users.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -73,14 +74,14 @@ def tag_entropies(
 
 
 def _by_length(lengths: Int64[np.ndarray, " B"]) -> Grouping:
-    bounds = zip(HISTORY_STARTS, HISTORY_STARTS[1:], strict=False)
+    bounds = pairwise(HISTORY_STARTS)
     labels = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in bounds]
     labels.append(str(HISTORY_STARTS[-1]))
     return Grouping(tuple(labels), np.searchsorted(HISTORY_STARTS, lengths, side="right") - 1)
 
 
 def _by_entropy(lengths: Int64[np.ndarray, " B"], entropies: Float[np.ndarray, " B"]) -> Grouping:
-    bounds = zip(ENTROPY_STARTS, ENTROPY_STARTS[1:], strict=False)
+    bounds = pairwise(ENTROPY_STARTS)
     labels = ["no history", "no tags", *(f"{a:g}-{b:g} bits" for a, b in bounds)]
     labels.append(f"{ENTROPY_STARTS[-1]:g} bits and more")
     # Rounding may leave an entropy of one tag just below 0.

@@ -55,7 +55,7 @@ def ndcg_at(
 
 def num_distinct(
     rows: Int64[np.ndarray, " P"], values: Int64[np.ndarray, " P"], num_rows: int
-) -> Int64[np.ndarray, "{num_rows}"]:
+) -> Int64[np.ndarray, " {num_rows}"]:
     """How many different values each row has."""
     different, dense = np.unique(values, return_inverse=True)
     pairs = np.unique(rows * max(len(different), 1) + dense)
