@@ -20,6 +20,7 @@ from training.dataset import WatchLog
 from training.evaluation import Catalogue, Metrics, judge
 from training.examples import examples_for
 from training.export import write_interest_files
+from training.items import Items
 from training.loop import Context, Fit, Plan, Validate, fit
 from training.models import Run, Trained
 from training.network import Extractor, InterestNetwork
@@ -37,8 +38,8 @@ class Recipe:
     """A model as the trainer sees it."""
 
     config: InterestConfig
-    build: Callable[[int], InterestNetwork]
-    """Number of rows of the video table to a fresh network."""
+    build: Callable[[Items], InterestNetwork]
+    """The videos of the vocabulary to a fresh network."""
 
 
 def train_interests(recipe: Recipe, run: Run) -> Trained:
@@ -70,7 +71,7 @@ class _Training:
         self._watches = WatchLog(run.lake, run.until, config.rule)
         self._vocabulary = Vocabulary(self._watches.watched_videos(run.until, config.min_watches))
         torch.manual_seed(config.seed)
-        self._network = recipe.build(self._vocabulary.num_rows)
+        self._network = recipe.build(Items.of(self._vocabulary, self._watches.videos()))
         user_ids = self._watches.sequences(run.until, length=1).user_ids
         self._record = ActivationRecord(user_ids, config.num_interests, config.activation_half_life)
         self._checkpoints: list[Checkpoint] = []

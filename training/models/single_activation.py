@@ -108,4 +108,4 @@ Config = SingleActivationConfig
 
 def train(config: SingleActivationConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    return train_interests(Recipe(config, lambda num_rows: SingleActivationNetwork(num_rows, config)), run)
+    return train_interests(Recipe(config, lambda items: SingleActivationNetwork(items.num_rows, config)), run)
