@@ -195,7 +195,7 @@ class _Tally:
         assert interests is not None
         assert searched is not None
         assert found is not None
-        known: np.ndarray = searched.any(axis=1)
+        known = np.asarray(searched.any(axis=1))
         num_interests = interests.shape[1]
         self._keep("searches", searched.sum(axis=1), known)
         if num_interests > 1:
