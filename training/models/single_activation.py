@@ -2,7 +2,8 @@
 
 The label-aware idea of MIND (Li et al., CIKM 2019) with a transformer in place of capsules: K learned
 queries attend over the encoded history; k* = argmax_k <z_k, e_target> gets the loss and the gradient,
-all K retrieve. Other assignments of targets to interests: ``training/assignment.py``.
+all K retrieve. Other assignments of targets to interests: ``training/assignment.py``; what keeps interests
+apart, off by default: ``training/disagreement.py``.
 
 A video has one vector for both sides plus a small difference of its own on the output side. Interests and
 video vectors have length 1; the inner product is their cosine.
@@ -14,10 +15,17 @@ from typing import Final
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
+from pydantic import NonNegativeFloat, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.config import EncoderConfig
+from training.disagreement import (
+    attention_disagreement,
+    embedding_disagreement,
+    output_disagreement,
+    routing_variance,
+)
 from training.encoder import HistoryEncoder
 from training.models import Run, Trained
 from training.network import InterestNetwork, Routed
@@ -27,12 +35,36 @@ from training.trainer import Recipe, train_interests
 
 DIFFERENCE_SPREAD: Final = 1e-4
 """Standard deviation of a fresh output difference: both sides start as one."""
+PENALTIES: Final = (
+    "embedding_disagreement",
+    "attention_disagreement",
+    "output_disagreement",
+    "routing_variance",
+)
+"""Fields of the configuration that weigh a measure of ``training/disagreement.py``."""
 QUERY_SPREAD: Final = 0.3
 """Standard deviation of fresh attention queries: far enough apart for each to win some targets."""
 
 
 class SingleActivationConfig(EncoderConfig):
-    """Size of the network and sharpness of the softmax."""
+    """Size of the network, sharpness of the softmax, and what keeps interests apart."""
+
+    embedding_disagreement: NonNegativeFloat = 0.0
+    """Weight of the cosine between the interests' projections of a watch; above 0, each interest has a
+    projection of its own."""
+    attention_disagreement: NonNegativeFloat = 0.0
+    """Weight of the overlap of the interests' attention."""
+    output_disagreement: NonNegativeFloat = 0.0
+    """Weight of the cosine between a user's interests."""
+    routing_variance: NonNegativeFloat = 0.0
+    """Weight of the variance of an interest's attention over the watches."""
+
+    @model_validator(mode="after")
+    def _pairs_need_two(self) -> "SingleActivationConfig":
+        terms = self.embedding_disagreement + self.attention_disagreement + self.output_disagreement
+        if terms and self.num_interests < 2:
+            raise ValueError(f"disagreement compares interests, and num_interests={self.num_interests}")
+        return self
 
 
 class SingleActivationNetwork(InterestNetwork):
@@ -47,8 +79,15 @@ class SingleActivationNetwork(InterestNetwork):
         self.to_logits = nn.Linear(2 * dim, config.num_interests, bias=False)
         self.offsets = nn.Parameter(0.01 * torch.randn(config.num_interests, dim))
         self.differences = RowTable(num_rows, dim, DIFFERENCE_SPREAD)
+        self.projections = nn.Parameter(torch.eye(dim).repeat(config.num_interests, 1, 1))
+        self.projections.requires_grad_(config.embedding_disagreement > 0)
+        self.penalty_weights = {
+            name: weight for name in PENALTIES if (weight := float(getattr(config, name))) > 0
+        }
         self.to_presence = nn.Linear(dim, 1) if config.presence_weight else None
         nn.init.normal_(self.to_logits.weight, std=QUERY_SPREAD)
+        if self.projections.requires_grad:
+            nn.init.normal_(self.projections, std=dim**-0.5)
 
     def forward(
         self,
@@ -69,7 +108,8 @@ class SingleActivationNetwork(InterestNetwork):
         """See ``InterestNetwork``."""
         tokens, logits, real = self._attend(video_rows, actions, age_days)
         pooled, _ = pool(tokens, logits, real, norm="length")
-        return Routed(self._finish(pooled), presence=self._presence(pooled))
+        interests = self._finish(pooled)
+        return Routed(interests, self._presence(pooled), self._penalties(tokens, logits, real, interests))
 
     def route_prefixes(
         self,
@@ -80,7 +120,8 @@ class SingleActivationNetwork(InterestNetwork):
         """See ``InterestNetwork``."""
         tokens, logits, real = self._attend(video_rows, actions, age_days)
         pooled = pool_prefixes(tokens, logits, real, norm="length")[:, 1:].flatten(0, 1)  # without the start
-        return Routed(self._finish(pooled), presence=self._presence(pooled))
+        interests = self._finish(pooled)
+        return Routed(interests, self._presence(pooled), self._penalties(tokens, logits, real, interests))
 
     def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """See ``InterestNetwork``."""
@@ -97,7 +138,31 @@ class SingleActivationNetwork(InterestNetwork):
         return tokens, self.to_logits(torch.tanh(self.to_hidden(self.norm(tokens)))), real
 
     def _finish(self, pooled: Float[Tensor, "Q K D"]) -> Float[Tensor, "Q K D"]:
+        if self.projections.requires_grad:
+            pooled = torch.einsum("qkd,kde->qke", pooled, self.projections)
         return F.normalize(pooled + self.offsets, dim=2)
+
+    def _penalties(
+        self,
+        tokens: Float[Tensor, "B M D"],
+        logits: Float[Tensor, "B M K"],
+        real: Bool[Tensor, "B M"],
+        interests: Float[Tensor, "Q K D"],
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The measures that have a weight; attention is that of the whole history."""
+        measures: dict[str, Float[Tensor, ""]] = {}
+        _, weights = pool(tokens, logits, real)
+        for name in self.penalty_weights:
+            if name == "embedding_disagreement":
+                projected = torch.einsum("bmd,kde->bmke", tokens, self.projections)
+                measures[name] = embedding_disagreement(projected, real)
+            elif name == "attention_disagreement":
+                measures[name] = attention_disagreement(weights)
+            elif name == "routing_variance":
+                measures[name] = routing_variance(weights, real)
+            else:
+                measures[name] = output_disagreement(interests)
+        return measures
 
     def _presence(self, pooled: Float[Tensor, "Q K D"]) -> Float[Tensor, "Q K"] | None:
         return None if self.to_presence is None else self.to_presence(pooled).squeeze(2)
