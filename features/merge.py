@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int64
 
+from features.top import NO_PLACE, best_of
+
 NO_VIDEO: Final = -1
 """Fills the places of a result that nothing was found for."""
 
@@ -34,23 +36,28 @@ def merge_hits(
         video_ids: ``NO_VIDEO`` where an interest found fewer than M.
     """
     num_users, num_interests, depth = video_ids.shape
-    ids = video_ids.reshape(num_users, -1)
-    values = np.where(ids == NO_VIDEO, -np.inf, scores.reshape(num_users, -1))
-    interests = np.broadcast_to(np.repeat(np.arange(num_interests), depth), ids.shape)
+    width = num_interests * depth
+    if not video_ids.size:
+        return _nothing(num_users, min(top_n, width))
+    row_start = np.arange(num_users)[:, None] * width
+    by_id = np.argsort(video_ids.reshape(num_users, width), axis=1, kind="stable") + row_start
+    ids, values = video_ids.ravel()[by_id].ravel(), scores.ravel()[by_id].ravel()
 
-    best_of_video = np.lexsort((interests, -values, ids))  # (B, K*M): groups of one video, best first
-    grouped = np.take_along_axis(ids, best_of_video, axis=1)
-    repeated = np.zeros_like(grouped, dtype=bool)
-    repeated[:, 1:] = grouped[:, 1:] == grouped[:, :-1]
-    np.put_along_axis(
-        values, best_of_video, np.where(repeated, -np.inf, np.take_along_axis(values, best_of_video, 1)), 1
-    )
+    is_first = np.append(True, ids[1:] != ids[:-1])  # of the hits of one video, lower interests first
+    is_first[::width] = True
+    video_of = is_first.cumsum() - 1
+    best = np.fmax.reduceat(values, np.flatnonzero(is_first))
+    winners = np.flatnonzero((values == best[video_of]) & (ids != NO_VIDEO))
+    winners = winners[np.diff(video_of[winners], prepend=-1) > 0]
+    kept = np.full((num_users, width), -np.inf, dtype=values.dtype)
+    kept.ravel()[winners] = values[winners]
 
-    order = np.lexsort((interests, ids, -values))[:, :top_n]
-    kept = np.take_along_axis(values, order, axis=1)
-    missing = np.isneginf(kept)
-    return Merged(
-        np.where(missing, NO_VIDEO, np.take_along_axis(ids, order, axis=1)),
-        kept,
-        np.where(missing, -1, np.take_along_axis(interests, order, axis=1)),
-    )
+    places, kept = best_of(kept, top_n)
+    missing, hits = places == NO_PLACE, places + row_start
+    interests = by_id.ravel()[hits] % width // depth
+    return Merged(np.where(missing, NO_VIDEO, ids[hits]), kept, np.where(missing, -1, interests))
+
+
+def _nothing(num_users: int, width: int) -> Merged:
+    nobody = np.full((num_users, width), NO_VIDEO, dtype=np.int64)
+    return Merged(nobody, np.full(nobody.shape, -np.inf), nobody)

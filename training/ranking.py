@@ -27,8 +27,10 @@ from features.lake import Lake
 from features.merge import NO_VIDEO, Merged, merge_hits
 from features.schema import INTEREST, PAD_ROW, RANK, SCORE, SEGMENT, USER_ID, VIDEO_ID
 from features.settings import Settings
+from features.top import NO_PLACE
 from features.vocabulary import Vocabulary
 from training.dataset import IdLists, Sequences, WatchLog
+from training.search import search
 
 USERS_PER_BLOCK: Final = 512
 NO_INTEREST: Final = -1
@@ -113,20 +115,35 @@ class InterestRanker:
         searched = keep_active(activation, self._min_share) & known[:, None]
         users, videos = _seen_places(past.seen, user_ids, self._vocabulary)
 
-        scores = interests @ self._vectors.T  # (B, K, V)
-        scores[users, :, videos] = -np.inf
-        scores[~searched] = -np.inf
-        depth = min(top_n, scores.shape[2])
-        hits = np.argpartition(scores, -depth, axis=2)[:, :, -depth:]
-        values = np.take_along_axis(scores, hits, axis=2)
-        best_first = np.argsort(-values, axis=2)
-        hits, values = (np.take_along_axis(array, best_first, axis=2) for array in (hits, values))
-        found = np.where(np.isneginf(values), NO_VIDEO, self._vocabulary.video_ids[hits])
+        found, values = self._search(interests, searched, users, videos, top_n)
         lists = merge_hits(found, values, top_n)
         popular = np.arange(len(self._vocabulary))
         unseen = first_unseen(popular, users, videos, num_users=len(user_ids), top_n=top_n)
         lists = _replace(lists, ~known, unseen, self._vocabulary.video_ids)
         return Ranked(lists, interests, searched, found)
+
+    def _search(
+        self,
+        interests: Float32[np.ndarray, "B K D"],
+        searched: Bool[np.ndarray, "B K"],
+        users: Int64[np.ndarray, " S"],
+        seen: Int64[np.ndarray, " S"],
+        depth: int,
+    ) -> tuple[Int64[np.ndarray, "B K M"], Float32[np.ndarray, "B K M"]]:
+        """Ids and scores of the unseen hits of each searched interest; the others found nothing."""
+        # Each interest of a user hides what the user saw: seen video s stands once per interest.
+        row_of = np.where(searched, searched.cumsum().reshape(searched.shape) - 1, -1)
+        rows = row_of[users]  # (S, K)
+        hidden_rows, hidden = rows[rows >= 0], np.repeat(seen, (rows >= 0).sum(axis=1))
+        order = np.argsort(hidden_rows, kind="stable")
+        places, scores = search(
+            interests[searched], self._vectors, depth, hidden=(hidden_rows[order], hidden[order])
+        )
+        shape = (*searched.shape, places.shape[1])
+        ids, values = np.full(shape, NO_VIDEO, dtype=np.int64), np.full(shape, -np.inf, dtype=np.float32)
+        ids[searched] = np.where(places == NO_PLACE, NO_VIDEO, self._vocabulary.video_ids[places])
+        values[searched] = scores
+        return ids, values
 
 
 class PopularityRanker:

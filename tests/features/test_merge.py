@@ -41,3 +41,45 @@ def test_rarely_activated_interests_are_pruned_but_never_all() -> None:
         [True, True, True],
     ], "without activations nothing is known, so nothing is pruned"
     assert keep_active(np.array([[0.5, 0.5]]), min_share=0.9).any()
+
+
+def test_nothing_found_gives_empty_lists() -> None:
+    assert merge_hits(np.empty((2, 3, 0), dtype=np.int64), np.empty((2, 3, 0)), 5).video_ids.shape == (2, 0)
+    assert merge_hits(np.empty((0, 3, 4), dtype=np.int64), np.empty((0, 3, 4)), 5).video_ids.shape == (0, 5)
+
+
+def test_equal_scores_of_one_video_belong_to_the_lower_interest() -> None:
+    ids = np.array([[[7, 8], [8, 7], [7, 9]]])
+    scores = np.array([[[0.5, 0.2], [0.4, 0.6], [0.6, 0.6]]])
+    merged = merge_hits(ids, scores, top_n=4)
+    # 7: .5, .6 and .6, so interest 1 before 2; 8: .2 and .4. The tie of 7 and 9 goes to the smaller id.
+    assert merged.video_ids.tolist() == [[7, 9, 8, -1]]
+    assert merged.interests.tolist() == [[1, 2, 1, -1]]
+
+
+def test_a_score_that_is_no_number_finds_nothing() -> None:
+    merged = merge_hits(np.array([[[1, 2], [2, 3]]]), np.array([[[0.1, np.nan], [0.2, np.nan]]]), top_n=3)
+    assert merged.video_ids.tolist() == [[2, 1, -1]]
+
+
+def slowly_merged(ids: np.ndarray, scores: np.ndarray, top_n: int) -> list[tuple[int, float, int]]:
+    """The rule in words: best interest per video, then by score, id."""
+    best: dict[int, tuple[float, int]] = {}
+    for interest, (row, values) in enumerate(zip(ids.tolist(), scores.tolist(), strict=True)):
+        for video, value in zip(row, values, strict=True):
+            if video != -1 and (video not in best or value > best[video][0]):
+                best[video] = (value, interest)
+    ordered = sorted((-value, video, interest) for video, (value, interest) in best.items())
+    return [(video, -value, interest) for value, video, interest in ordered[:top_n]]
+
+
+def test_any_hits_are_merged_by_the_rule() -> None:
+    random = np.random.default_rng(5)
+    for depth, num_videos, num_scores in [(6, 12, 4), (40, 60, 1000), (90, 1000, 7)]:
+        ids = random.integers(-1, num_videos, size=(20, 3, depth))
+        scores = random.integers(num_scores, size=ids.shape).astype(np.float32)
+        merged = merge_hits(ids, scores, top_n=depth)
+        for user in range(len(ids)):
+            columns = (merged.video_ids[user], merged.scores[user], merged.interests[user])
+            found = [row for row in zip(*(c.tolist() for c in columns), strict=True) if row[0] != -1]
+            assert found == slowly_merged(ids[user], scores[user], depth)
