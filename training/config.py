@@ -155,11 +155,27 @@ class EncoderConfig(InterestConfig):
     """Transformer layers over the history."""
     num_heads: PositiveInt = 2
     """Attention heads per layer."""
+    num_recent: NonNegativeInt = 0
+    """Above 0, only so many newest watches stay single; older ones are averaged in blocks before the
+    layers."""
+    block_length: PositiveInt = 8
+    """Watches of one block of the older history."""
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> "EncoderConfig":
         if self.dim % self.num_heads:
             raise ValueError(f"dim={self.dim} is no multiple of num_heads={self.num_heads}")
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_fill_the_older_history(self) -> "EncoderConfig":
+        older = self.history_length - self.num_recent
+        if self.num_recent and (older < 0 or older % self.block_length):
+            raise ValueError(
+                f"history_length - num_recent = {older} is no multiple of block_length={self.block_length}"
+            )
+        if self.num_recent and self.is_causal:
+            raise ValueError("num_recent does not go with objective=next_item: blocks mix prefixes")
         return self
 
 

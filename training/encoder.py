@@ -8,6 +8,9 @@ A causal encoder lets a watch look at earlier ones only. Its tokens then do not 
 and one pass serves every prefix: places count from the oldest watch and ages are gaps to the watch before.
 Without it, places count from the newest watch and ages from the newest too.
 
+Attention costs the square of the tokens. For long histories, all but the newest watches can be averaged in
+blocks first.
+
 Shape letters: B users, L watches (newest last, padded on the left), M = 1 + L tokens, D dimensions.
 """
 
@@ -44,6 +47,9 @@ class HistoryEncoder(nn.Module):
         dim, dropout = config.dim, config.dropout
         self.is_causal = config.is_causal
         self.item_dropout = config.item_dropout
+        self.num_recent = config.num_recent
+        self.block_length = config.block_length
+        self.history_length = config.history_length
         self.videos = RowTable(num_rows, dim, VIDEO_SPREAD)
         self.actions = nn.Linear(NUM_ACTION_BITS, dim)
         self.gates = nn.Linear(NUM_ACTION_BITS, dim)
@@ -79,6 +85,8 @@ class HistoryEncoder(nn.Module):
         ages = gap_bucket(age_days, watched) if self.is_causal else age_bucket(age_days, watched)
         tokens = videos + self.actions(bits) + self.ages(ages) + self.places(self._place(watched))
         tokens = self.dropout(tokens)
+        if self.num_recent:
+            tokens, watched = self._compressed(tokens, watched)
         start = self.start.expand(tokens.shape[0], 1, -1)  # len() would freeze B in the export
         tokens = torch.cat([start, tokens], dim=1)  # (B, M, D)
         real = F.pad(watched, (1, 0), value=True)
@@ -92,6 +100,20 @@ class HistoryEncoder(nn.Module):
         if not self.training or not self.item_dropout:
             return watched
         return watched & (torch.rand(watched.shape, device=watched.device) >= self.item_dropout)
+
+    def _compressed(
+        self, tokens: Float[Tensor, "B L D"], watched: Bool[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B l D"], Bool[Tensor, "B l"]]:
+        """Older watches as the mean of their block; a block without a watch is padding."""
+        missing = self.history_length - watched.shape[1]
+        tokens, watched = F.pad(tokens, (0, 0, missing, 0)), F.pad(watched, (missing, 0))
+        num_older = self.history_length - self.num_recent
+        blocks = watched[:, :num_older].unflatten(1, (-1, self.block_length)).unsqueeze(3)  # (B, n, block, 1)
+        sums = (tokens[:, :num_older].unflatten(1, (-1, self.block_length)) * blocks).sum(dim=2)
+        counts = blocks.sum(dim=2)
+        older = sums / counts.clamp(min=1)
+        watched = torch.cat([counts.squeeze(2) > 0, watched[:, num_older:]], dim=1)
+        return torch.cat([older, tokens[:, num_older:]], dim=1), watched
 
     def _place(self, watched: Bool[Tensor, "B L"]) -> Int64[Tensor, "B L"]:
         """Number of the watch, from the oldest (causal) or from the newest."""
