@@ -42,9 +42,8 @@ def best_of(
 
 def _bounds(scores: Float[np.ndarray, "R V"], depth: int) -> Float[np.ndarray, "R 1"]:
     """A score of each row that at least ``depth`` places reach, and few others."""
-    comparable = np.where(np.isnan(scores), -np.inf, scores)  # NaN would count as the best
     num_groups = scores.shape[1] // GROUP_SIZE
     if num_groups >= depth:
-        used = comparable[:, : num_groups * GROUP_SIZE]
-        comparable = used.reshape(len(scores), GROUP_SIZE, num_groups).max(axis=1)
+        scores = scores[:, : num_groups * GROUP_SIZE].reshape(len(scores), GROUP_SIZE, num_groups).max(axis=1)
+    comparable = np.where(np.isnan(scores), -np.inf, scores)  # NaN would count as the best
     return np.partition(comparable, -depth, axis=1)[:, -depth, None]

@@ -31,7 +31,7 @@ def mean_interval(values: Float[np.ndarray, " B"], *, seed: int = SEED) -> tuple
 def paired_interval(
     ours: Judgement, theirs: Judgement, *, metric: str | None = None, seed: int = SEED
 ) -> tuple[float, float]:
-    """Interval of mean(ours) / mean(theirs) - 1 over the users that both have targets for.
+    """Interval of mean(ours) / mean(theirs) - 1 over the users that both have a figure of.
 
     Args:
         metric: a key of ``per_user``; by default ``recall_at_50``.
@@ -58,7 +58,8 @@ def paired_difference(
 def _pairs(ours: Judgement, theirs: Judgement, metric: str | None) -> Float[np.ndarray, "2 B"]:
     _, left, right = np.intersect1d(ours.user_ids, theirs.user_ids, assume_unique=True, return_indices=True)
     mine, other = (j.main if metric is None else j.per_user[metric] for j in (ours, theirs))
-    return np.stack([mine[left], other[right]])
+    pairs = np.stack([mine[left], other[right]])
+    return pairs[:, ~np.isnan(pairs).any(axis=0)]
 
 
 def _resampled_means(columns: Float[np.ndarray, "C B"], seed: int) -> Float[np.ndarray, "S C"]:
