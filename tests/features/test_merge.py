@@ -127,10 +127,14 @@ def test_without_diversity_the_merge_stays_as_it_is() -> None:
 
 
 def test_an_unknown_category_differs_from_none() -> None:
-    # 12 and 13 unknown: neither wins anything from what was chosen, nor gives anything to what follows.
+    # 12 and 13 unknown: neither wins anything from what was chosen.
     chosen = diversify(CANDIDATES, np.array([[1, 1, -1, -1, 3]]), 5, diversity=1.0)
     # After 10: 14 .4 + 1; then 11 .8 + 1; then 12 .7 and 13 .5 with nothing added.
     assert chosen.video_ids.tolist() == [[10, 14, 11, 12, 13]]
+    # 10 and 11 unknown: 10 gives nothing to what follows, so 11 with .8 stays before 12 with .7.
+    assert diversify(CANDIDATES, np.array([[-1, -1, 1, 2, 3]]), 2, diversity=1.0).video_ids.tolist() == [
+        [10, 11]
+    ]
 
 
 def test_a_short_list_stays_short_and_says_so() -> None:
