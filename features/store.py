@@ -7,6 +7,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+# Feast turns prometheus_client into files shared by processes, unless that was imported before.
+import prometheus_client  # noqa: F401
+
+# isort: split
 import feast
 import ibis
 import redis

@@ -1,8 +1,5 @@
 """Every metric of the serving process, in one table. All label values exist from the start, so that a rate
 over a rare event is 0 and not missing.
-
-Import this before Feast: Feast switches prometheus_client to its mode for several processes, which would
-make these numbers files in a temporary folder.
 """
 
 import itertools
