@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import structlog
 import typer
@@ -136,13 +136,40 @@ def train(
 def evaluate(
     bundle: BundlePath,
     days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],
+    half: Annotated[str, typer.Option(help="of the users: tune, report or all")] = "all",
     as_json: JsonFlag = False,
 ) -> None:
     """Judge a bundle on the positives of a time span, against the whole catalogue."""
-    from training.evaluation import evaluate as run
+    from training.evaluation import judge_bundle
 
+    if half not in ("tune", "report", "all"):
+        raise BadInputError(f"--half {half} is none of tune, report, all")
     start, end = parse_span(days)
-    _report(run(bundle, start, end, settings=Settings()), as_json)
+    judged = judge_bundle(bundle, start, end, settings=Settings(), half=cast(Any, half))
+    if not as_json:
+        _print_groups(judged.groups)
+    _report(judged.metrics | ({"groups": judged.groups} if as_json else {}), as_json)
+
+
+@app.command()
+def leaderboard(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", exists=True, dir_okay=False, help="TOML")],
+    parallel: Annotated[int, typer.Option(min=1, help="rows trained at once")] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train and judge what CONFIG lists and is missing; prints one table and writes one page."""
+    from training.leaderboard import read_config, run_leaderboard
+    from training.leaderboard_page import write_page
+
+    settings, name = Settings(), config.stem
+    board = run_leaderboard(read_config(config), name, settings=settings, parallel=parallel)
+    page = write_page(board, name, settings.root / "leaderboards" / name / "leaderboard.html")
+    if not as_json:
+        _print_leaderboard(board.rows)
+    facts = {"rows": board.rows, "groups": board.groups} if as_json else {}
+    _report(facts | {"page": str(page), "failed": board.failed}, as_json)
+    if board.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -288,6 +315,28 @@ def _print_counts(counts: list[dict[str, Any]]) -> None:
         worst = max(count["rules"], key=count["rules"].get, default="")
         table.add_row(count["landing_day"], count["table"], *numbers, worst)
     out.print(table)
+
+
+def _print_groups(groups: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> None:
+    table = Table("grouping", "group", "users", "recall_at_50", "ndcg_at_50", box=None)
+    for grouping, members in groups.items():
+        for label, metrics in members.items():
+            figures = [_figure(metrics.get(name)) for name in ("recall_at_50", "ndcg_at_50")]
+            table.add_row(grouping, label, f"{metrics['num_users']:.0f}", *figures)
+    out.print(table)
+
+
+def _print_leaderboard(rows: list[dict[str, Any]]) -> None:
+    from training.leaderboard_page import COLUMNS, cells
+
+    table = Table(*COLUMNS, box=None)
+    for line in rows:
+        table.add_row(*cells(line))
+    out.print(table)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _print_recall(result: dict[str, Any], as_json: bool) -> None:

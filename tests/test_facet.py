@@ -12,7 +12,7 @@ from features.settings import Settings
 from tests.features.landing_rows import DAY, land_day, watch
 
 COMMANDS = (
-    "simulate import ingest materialize train evaluate publish rollback recall recall-batch serve up doctor"
+    "simulate import ingest materialize train evaluate leaderboard publish rollback recall recall-batch serve up doctor"
 )
 
 
