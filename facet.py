@@ -173,6 +173,27 @@ def leaderboard(
 
 
 @app.command()
+def tune(
+    model: Annotated[str, typer.Argument()],
+    until: MomentOption,
+    days: Annotated[str, typer.Option(metavar="A..B", help="days that trials are judged on")],
+    trials: Annotated[int, typer.Option(min=1, help="trials of the study, earlier ones included")],
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
+    space: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="TOML of bounds")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search the settings of MODEL on the users of the half "tune"; a killed search goes on."""
+    from training.tune import read_space
+    from training.tune import tune as run
+
+    bounds = read_space(space) if space else None
+    moment, span, fixed = parse_moment(until), parse_span(days), settings or []
+    best = run(model, moment, span, trials, settings=Settings(), overrides=fixed, space=bounds)
+    line = " ".join(f"--set {text}" for text in best.overrides)
+    _report(dataclasses.asdict(best) | {"repeat": f"facet train {model} --until {until} {line}"}, as_json)
+
+
+@app.command()
 def publish(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", exists=True, file_okay=False)],
     as_json: JsonFlag = False,
@@ -329,10 +350,12 @@ def _print_groups(groups: Mapping[str, Mapping[str, Mapping[str, float | None]]]
 def _print_leaderboard(rows: list[dict[str, Any]]) -> None:
     from training.leaderboard_page import COLUMNS, cells
 
-    table = Table(*COLUMNS, box=None)
+    table = Table(box=None)
+    for heading in COLUMNS:
+        table.add_column(heading, no_wrap=True)
     for line in rows:
         table.add_row(*cells(line))
-    out.print(table)
+    out.print(table, width=300)
 
 
 def _figure(value: float | None) -> str:
