@@ -6,18 +6,46 @@ from typing import Final
 import torch
 
 from training.config import Objective
+from training.models.comirec import ComirecConfig, DynamicRoutingNetwork, SelfAttentionNetwork
+from training.models.mean_pooling import MeanPoolingConfig, MeanPoolingNetwork
+from training.models.mind import MindConfig, MindNetwork
+from training.models.remi import RemiConfig, RemiNetwork
+from training.models.sasrec import SasrecConfig, SasrecNetwork
 from training.models.single_activation import SingleActivationConfig, SingleActivationNetwork
 from training.network import InterestNetwork
 
 NUM_ROWS = 40
 K, D = 3, 8
 SMALL: Final = {"num_interests": K, "dim": D, "dropout": 0.0, "history_length": 6}
+ONE_INTEREST: Final = SMALL | {"num_interests": 1}
 
 NETWORKS: Final[dict[str, Callable[[int, Objective], InterestNetwork]]] = {
+    "comirec_dr": lambda num_rows, objective: DynamicRoutingNetwork(
+        num_rows, ComirecConfig.model_validate(SMALL | {"objective": objective, "routing": "dr"})
+    ),
+    "comirec_sa": lambda num_rows, objective: SelfAttentionNetwork(
+        num_rows, ComirecConfig.model_validate(SMALL | {"objective": objective})
+    ),
+    "mean_pooling": lambda num_rows, objective: MeanPoolingNetwork(
+        num_rows, MeanPoolingConfig.model_validate(ONE_INTEREST | {"objective": objective})
+    ),
+    "mind": lambda num_rows, objective: MindNetwork(
+        num_rows, MindConfig.model_validate(SMALL | {"objective": objective})
+    ),
+    "remi": lambda num_rows, objective: RemiNetwork(
+        num_rows, RemiConfig.model_validate(SMALL | {"objective": objective})
+    ),
+    "sasrec": lambda num_rows, objective: SasrecNetwork(
+        num_rows, SasrecConfig.model_validate(ONE_INTEREST | {"objective": objective})
+    ),
     "single_activation": lambda num_rows, objective: SingleActivationNetwork(
         num_rows, SingleActivationConfig.model_validate(SMALL | {"objective": objective})
     ),
 }
+SINGLE: Final = frozenset({"mean_pooling", "sasrec"})
+"""Networks with one interest per user by definition."""
+AGELESS: Final = frozenset({"comirec_dr", "comirec_sa", "mean_pooling", "mind", "remi"})
+"""Networks that do not read how long ago a watch was, like their papers."""
 
 
 def small_network(

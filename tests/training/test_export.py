@@ -13,7 +13,7 @@ from features.history import HistoryBatch
 from features.lake import curated_schema
 from features.schema import VIDEO_ID, VIDEOS
 from features.vocabulary import Vocabulary
-from tests.training.networks import NUM_ROWS, D, K, small_network
+from tests.training.networks import NETWORKS, NUM_ROWS, SINGLE, D, K, small_network
 from training.activation import ActivationRecord
 from training.errors import ExportError
 from training.export import check_export, export_item_encoder, write_interest_files
@@ -23,26 +23,39 @@ from training.ranking import exported_extractor
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module", params=sorted(NETWORKS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def network() -> InterestNetwork:
+def num_interests(name: str) -> int:
+    return 1 if name in SINGLE else K
+
+
+@pytest.fixture(scope="module")
+def network(name: str) -> InterestNetwork:
     torch.manual_seed(7)
-    return small_network()
+    return small_network(name).eval()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, network: InterestNetwork) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, network: InterestNetwork, num_interests: int) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
     vocabulary = Vocabulary(np.arange(100, 100 + NUM_ROWS - 1))
     videos = curated_schema(VIDEOS).empty_table()
-    record = ActivationRecord(np.array([5, 9]), K, half_life_epochs=1.0)
-    activated = np.array([[0, 0, 1], [0, 0, 1]], np.float32)
+    record = ActivationRecord(np.array([5, 9]), num_interests, half_life_epochs=1.0)
+    activated = np.zeros((2, num_interests), np.float32)
+    activated[:, -1] = 1.0
     record.add(np.array([9]), np.array([0, 0]), activated, np.array([1.0, 0.3], np.float32))
     write_interest_files(folder, network, vocabulary, videos, record, history_length=6)
     return folder
 
 
 @pytest.mark.parametrize(("num_users", "length"), [(1, 6), (7, 6), (2, 3), (4, 50)])
-def test_onnx_equals_torch(folder: Path, network: InterestNetwork, num_users: int, length: int) -> None:
+def test_onnx_equals_torch(
+    folder: Path, network: InterestNetwork, num_interests: int, num_users: int, length: int
+) -> None:
     random = np.random.default_rng(num_users)
     rows = random.integers(0, NUM_ROWS, (num_users, length))
     batch = HistoryBatch(
@@ -50,16 +63,16 @@ def test_onnx_equals_torch(folder: Path, network: InterestNetwork, num_users: in
     )
     ours = exported_extractor(folder / EXTRACTOR)(batch)
     theirs = Extractor(network).as_extract()(batch)
-    assert ours[0].shape == (num_users, K, D)
-    assert ours[1].shape == (num_users, K)
+    assert ours[0].shape == (num_users, num_interests, D)
+    assert ours[1].shape == (num_users, num_interests)
     for exported, eager in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(exported, eager, atol=1e-5)
 
 
-def test_another_network_is_not_taken_for_the_exported_one(folder: Path) -> None:
+def test_another_network_is_not_taken_for_the_exported_one(name: str, folder: Path) -> None:
     torch.manual_seed(8)
     with pytest.raises(ExportError, match="differ by"):
-        check_export(folder / EXTRACTOR, Extractor(small_network()), NUM_ROWS, 6)
+        check_export(folder / EXTRACTOR, Extractor(small_network(name)), NUM_ROWS, 6)
 
 
 def test_item_vectors_are_those_of_the_loss_without_the_padding_row(
@@ -78,9 +91,9 @@ def test_the_item_encoder_gives_the_stored_vectors_for_any_rows(folder: Path) ->
     np.testing.assert_allclose(vectors, stored[[2, 0]], atol=1e-5)
 
 
-def test_the_record_of_activations_is_in_the_bundle(folder: Path) -> None:
+def test_the_record_of_activations_is_in_the_bundle(folder: Path, num_interests: int) -> None:
     rows = pq.read_table(folder / ACTIVATION).to_pylist()
-    assert rows == [{"user_id": 9, "interest": 2, "activation": pytest.approx(1.3)}]
+    assert rows == [{"user_id": 9, "interest": num_interests - 1, "activation": pytest.approx(1.3)}]
 
 
 def test_vectors_that_are_no_numbers_are_not_exported(tmp_path: Path, network: InterestNetwork) -> None:

@@ -20,7 +20,12 @@ from training.group import Group
 from training.tracking import Tracker
 
 MODELS: Final[dict[str, str]] = {
+    "comirec": "training.models.comirec",
+    "mean_pooling": "training.models.mean_pooling",
+    "mind": "training.models.mind",
     "popularity": "training.models.popularity",
+    "remi": "training.models.remi",
+    "sasrec": "training.models.sasrec",
     "single_activation": "training.models.single_activation",
 }
 
