@@ -26,6 +26,7 @@ C = TypeVar("C", bound="ModelConfig")
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Assignment = Literal["hard", "label_aware", "max_readout", "one_to_one"]
+Loss = Literal["softmax", "sigmoid_focal"]
 Objective = Literal["set_to_set", "horizon", "next_item"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -80,8 +81,9 @@ class TrainConfig(ModelConfig):
     """Largest share; the share of an example is uniform between the two."""
     weak_weight: NonNegativeFloat = 0.3
     """Weight of a hidden plain play (neither positive, skipped nor disliked); a positive weighs 1."""
-    num_negatives: PositiveInt = 1024
-    """Sampled videos per step, shared by the batch; from the size of the vocabulary on, all of it."""
+    num_negatives: NonNegativeInt = 1024
+    """Sampled videos per step, shared by the batch; from the size of the vocabulary on, all of it; 0 leaves
+    those of the batch alone."""
     popularity_share: Share = 0.5
     """Share of the negatives drawn by watch count; the rest is drawn uniformly."""
     in_batch: bool = False
@@ -91,8 +93,12 @@ class TrainConfig(ModelConfig):
     without."""
     label_smoothing: BelowOne = 0.0
     """Share of each label that is spread over the catalogue."""
+    loss: Loss = "softmax"
+    """Targets compete with the negatives, or each is a yes-no question of its own."""
     focal_gamma: NonNegativeFloat = 0.0
-    """Above 0, targets that are easy already weigh less: focal loss on the softmax."""
+    """Above 0, targets that are easy already weigh less: focal loss."""
+    focal_alpha: Share = 0.5
+    """Weight of the target in ``sigmoid_focal``; its negatives together weigh the rest."""
     hard_beta: NonNegativeFloat = 0.0
     """Above 0, negatives weigh exp(beta * score): the hard ones count more."""
     item_dropout: BelowOne = 0.0
@@ -111,6 +117,18 @@ class TrainConfig(ModelConfig):
             raise ValueError(
                 f"hide_share_min={self.hide_share_min} lies above hide_share_max={self.hide_share_max}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _negatives_come_from_somewhere(self) -> "TrainConfig":
+        if not self.num_negatives and not self.in_batch:
+            raise ValueError("num_negatives=0 needs in_batch=true")
+        return self
+
+    @model_validator(mode="after")
+    def _only_the_softmax_is_reshaped(self) -> "TrainConfig":
+        if self.loss != "softmax" and (self.label_smoothing or self.hard_beta):
+            raise ValueError(f"label_smoothing and hard_beta need loss=softmax, not {self.loss}")
         return self
 
 

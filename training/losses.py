@@ -1,10 +1,11 @@
-"""Sampled softmax of targets against shared negatives, through the interests that an assignment chooses.
+"""Losses of targets against shared negatives, through the interests that an assignment chooses.
 
 Shape letters: Q queries (a user, or a prefix of a user's history), K interests, D dimensions, T targets of
 all queries, B users, N negatives."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -12,7 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.assignment import assign
-from training.config import Assignment
+from training.config import Assignment, Loss
+
+Reduce = Callable[[Float[Tensor, "*S N"], Bool[Tensor, "*#S N"]], Float[Tensor, "*S"]]
+"""Scores of the negatives, and which are accidental hits, to one number per row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class LossShape:
     focal_gamma: float = 0.0
     """Exponent of the factor (1 - p)^gamma, which lowers the weight of targets that are easy already (Lin et
     al., ICCV 2017, equation 4, on the softmax)."""
+    focal_alpha: float = 0.5
+    """Weight of the target in ``sigmoid_focal``; its negatives together weigh 1 - alpha."""
     label_smoothing: float = 0.0
     """Share of the label that is spread over the catalogue (Szegedy et al., CVPR 2016, section 7)."""
     hard_beta: float = 0.0
@@ -75,10 +81,15 @@ def sampled_softmax(
     neither through its score nor through the negatives. Only the negatives are corrected by log_q: their sum
     is an estimate, the target's own term is exact.
     """
-    scores = torch.einsum("tkd,td->tk", interests[targets.queries], targets.vectors)  # (T, K)
-    weights = assign(shape.assignment, scores, targets.queries, power=shape.power)
-    positive = (scores * weights).sum(dim=1) / shape.temperature  # <z_t, e_t>
-    log_sum = _log_sum(interests, targets, candidates, shape, weights)
+    positive, weights = _positive_logits(interests, targets, shape)
+    log_sum = _over_negatives(
+        interests,
+        targets,
+        candidates,
+        shape,
+        weights,
+        lambda scores, own: _corrected(scores, own, candidates, shape).logsumexp(dim=-1),
+    )
     losses = torch.logaddexp(log_sum, positive) - positive
     if shape.focal_gamma:
         losses = (1 - (-losses).exp()).clamp(min=1e-6) ** shape.focal_gamma * losses
@@ -88,6 +99,36 @@ def sampled_softmax(
         )
         losses = losses.lerp(spread, shape.label_smoothing)
     return TargetLosses(losses * weights.detach().sum(dim=1), weights.detach())
+
+
+def sigmoid_focal(
+    interests: Float[Tensor, "Q K D"], targets: Targets, candidates: Candidates, shape: LossShape
+) -> TargetLosses:
+    """Focal loss of target and negatives as yes-no questions (Lin et al., ICCV 2017, equation 5).
+
+    With s_j as in ``sampled_softmax`` and p_j = sigmoid(s_j),
+
+        loss_t = - alpha (1 - p_t)^gamma log p_t - (1 - alpha) sum_j w_j p_j^gamma log(1 - p_j)
+
+    where w_j = exp(-log_q_j), scaled to add up to 1 without the accidental hits: the sum estimates the mean
+    over the catalogue. The paper sums over all of its negatives and starts from a low prior instead.
+    """
+    positive, weights = _positive_logits(interests, targets, shape)
+
+    def mean(scores: Float[Tensor, "*S N"], own: Bool[Tensor, "*#S N"]) -> Float[Tensor, "*S"]:
+        importance = (-candidates.log_q).masked_fill(own, torch.finfo(scores.dtype).min).softmax(dim=-1)
+        costs = _focal_cost(-scores / shape.temperature, shape.focal_gamma)
+        return (costs * importance.masked_fill(own, 0.0)).sum(dim=-1)
+
+    negative = _over_negatives(interests, targets, candidates, shape, weights, mean)
+    losses = shape.focal_alpha * _focal_cost(positive, shape.focal_gamma) + (1 - shape.focal_alpha) * negative
+    return TargetLosses(losses * weights.detach().sum(dim=1), weights.detach())
+
+
+LOSSES: Final[dict[Loss, Callable[[Tensor, Targets, Candidates, LossShape], TargetLosses]]] = {
+    "softmax": sampled_softmax,
+    "sigmoid_focal": sigmoid_focal,
+}
 
 
 def accidental_hits(
@@ -121,28 +162,42 @@ def presence_loss(
     return F.binary_cross_entropy_with_logits(logits[asked], present[asked])
 
 
-def _log_sum(
+def _positive_logits(
+    interests: Float[Tensor, "Q K D"], targets: Targets, shape: LossShape
+) -> tuple[Float[Tensor, " T"], Float[Tensor, "T K"]]:
+    """<z_t, e_t> / temperature, and the weights of the interests in z_t."""
+    scores = torch.einsum("tkd,td->tk", interests[targets.queries], targets.vectors)  # (T, K)
+    weights = assign(shape.assignment, scores, targets.queries, power=shape.power)
+    return (scores * weights).sum(dim=1) / shape.temperature, weights
+
+
+def _focal_cost(logits: Float[Tensor, "*S"], gamma: float) -> Float[Tensor, "*S"]:
+    """- (1 - p)^gamma log p with p = sigmoid(logits)."""
+    return torch.sigmoid(-logits).clamp(min=1e-6) ** gamma * F.softplus(-logits)
+
+
+def _over_negatives(
     interests: Float[Tensor, "Q K D"],
     targets: Targets,
     candidates: Candidates,
     shape: LossShape,
     weights: Float[Tensor, "T K"],
+    reduce: Reduce,
 ) -> Float[Tensor, " T"]:
-    """Log of the sum over the negatives, for each target."""
+    """The scores of the negatives, before the temperature, reduced to one number per target."""
     num_queries, num_interests, _ = interests.shape
     one_interest = shape.assignment in ("hard", "one_to_one")
     if one_interest and num_queries * num_interests < len(weights):
         # Fewer interests than targets: each interest's sum once, for all targets that chose it.
         users = _users_of_queries(targets, num_queries)
         own = candidates.own[users].unsqueeze(1)
-        sums = _corrected(interests @ candidates.vectors.T, own, candidates, shape).logsumexp(dim=2)  # (Q, K)
+        sums = reduce(interests @ candidates.vectors.T, own)  # (Q, K)
         return sums[targets.queries, weights.argmax(dim=1)]
     own = candidates.own[targets.users]
     if shape.assignment == "max_readout":
         best = (interests @ candidates.vectors.T).amax(dim=1)  # (Q, N)
-        return _corrected(best[targets.queries], own, candidates, shape).logsumexp(dim=1)
-    chosen = _chosen(interests, targets, weights)
-    return _corrected(chosen @ candidates.vectors.T, own, candidates, shape).logsumexp(dim=1)
+        return reduce(best[targets.queries], own)
+    return reduce(_chosen(interests, targets, weights) @ candidates.vectors.T, own)
 
 
 def _corrected(

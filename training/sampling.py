@@ -33,7 +33,8 @@ class NegativeSampler:
 
     Args:
         counts: watches per row; row 0 is ignored.
-        num_draws: with at least V draws every video is a negative exactly once: the full softmax.
+        num_draws: with at least V draws every video is a negative exactly once: the full softmax. With none,
+            the targets of the batch are the only negatives, and a video that is never a target never is one.
         popularity_share: probability that a draw follows ``counts`` and not the uniform distribution.
         target_counts: how often each row is a target in an epoch; with it the targets of the batch are
             negatives too.

@@ -17,13 +17,13 @@ from training.errors import TrainingDivergedError
 from training.examples import Batch
 from training.group import Group
 from training.losses import (
+    LOSSES,
     Candidates,
     LossShape,
     TargetLosses,
     Targets,
     accidental_hits,
     presence_loss,
-    sampled_softmax,
 )
 from training.network import InterestNetwork, Routed
 from training.optimizer import Optimizer
@@ -127,10 +127,11 @@ class Steps:
             assignment=config.assignment,
             power=config.assignment_power,
             focal_gamma=config.focal_gamma,
+            focal_alpha=config.focal_alpha,
             label_smoothing=config.label_smoothing,
             hard_beta=config.hard_beta,
         )
-        return sampled_softmax(
+        return LOSSES[config.loss](
             routed.interests,
             Targets(self._network.item_vectors(rows.to(device)), queries, users.to(device)),
             Candidates(

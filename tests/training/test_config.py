@@ -33,11 +33,18 @@ def test_none_unsets_an_optional_value() -> None:
         ("epochs=0", "epochs: Input should be greater than 0"),
         ("hide_share_min=0.9", "hide_share_min=0.9 lies above hide_share_max"),
         ("rule.min_second=7", "rule.min_second: Extra inputs"),
+        ("num_negatives=0", "num_negatives=0 needs in_batch=true"),
+        ("loss=hinge", "loss: Input should be 'softmax' or 'sigmoid_focal'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_allowed_keys(override: str, message: str) -> None:
     with pytest.raises(BadInputError, match=message):
         parse_overrides(TrainConfig, [override])
+
+
+def test_only_the_softmax_is_smoothed() -> None:
+    with pytest.raises(BadInputError, match="label_smoothing and hard_beta need loss=softmax"):
+        parse_overrides(TrainConfig, ["loss=sigmoid_focal", "label_smoothing=0.1"])
 
 
 def test_a_window_and_a_half_life_exclude_each_other() -> None:

@@ -14,6 +14,7 @@ from training.losses import (
     accidental_hits,
     presence_loss,
     sampled_softmax,
+    sigmoid_focal,
 )
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
@@ -180,3 +181,45 @@ def test_presence_is_asked_of_queries_with_targets_only() -> None:
     # Query 0: one interest present, one not, both at probability 1/2; query 1 has no target.
     loss = presence_loss(logits, weights, torch.tensor([0]))
     assert loss.item() == pytest.approx(math.log(2))
+
+
+def focal_loss_of(
+    interests: Tensor, target: list[float], negatives: list[list[float]], log_q: list[float],
+    own: list[bool], **shape: object,
+) -> Tensor:  # fmt: skip
+    """Sigmoid focal loss of one target of the only user."""
+    nobody = torch.zeros(1, dtype=torch.int64)
+    return sigmoid_focal(
+        interests,
+        Targets(torch.tensor([target]), nobody, nobody),
+        Candidates(torch.tensor(negatives), torch.tensor(log_q), torch.tensor([own])),
+        LossShape(**shape),  # type: ignore[arg-type]
+    ).losses
+
+
+def test_sigmoid_focal_loss_asks_target_and_negatives_one_by_one() -> None:
+    # Scores 1/2 and -1/2 at temperature 1 / (2 log 3) are logits of +-log 3: p = 3/4 and 1/4.
+    half, minus, temperature = [0.5, 0.0], [-0.5, 0.0], 1 / (2 * math.log(3))
+    # Expected once and three times: importance 1 and 1/3, scaled to 3/4 and 1/4. The third is a hit.
+    loss = focal_loss_of(
+        torch.tensor([[EAST]]), half, [half, minus, EAST], [0.0, math.log(3), 0.0], [False, False, True],
+        temperature=temperature, focal_gamma=2.0, focal_alpha=0.2,
+    )  # fmt: skip
+    target = -(0.25**2) * math.log(0.75)  # (1 - 3/4)^2
+    near, far = -(0.75**2) * math.log(0.25), -(0.25**2) * math.log(0.75)  # p^2 log(1 - p)
+    assert loss.item() == pytest.approx(0.2 * target + 0.8 * (3 / 4 * near + 1 / 4 * far), rel=1e-5)
+
+
+def test_sigmoid_focal_loss_without_gamma_is_cross_entropy_of_the_nearest_interests() -> None:
+    interests = torch.tensor([[EAST, NORTH]])
+    loss = focal_loss_of(interests, EAST, [NORTH], [0.0], [False], assignment="max_readout")
+    # Target and negative both score 1, each with an interest of its own.
+    yes, no = math.log(1 + math.exp(-1)), math.log(1 + math.e)
+    assert loss.item() == pytest.approx((yes + no) / 2)
+    loss = focal_loss_of(interests, EAST, [NORTH], [0.0], [False], assignment="hard")
+    assert loss.item() == pytest.approx((yes + math.log(2)) / 2), "the negative scores 0 with the first"
+
+
+def test_sigmoid_focal_loss_without_any_negative_left_is_the_targets_alone() -> None:
+    loss = focal_loss_of(torch.tensor([[EAST]]), EAST, [EAST], [0.0], [True])
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(-1)) / 2)

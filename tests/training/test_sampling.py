@@ -78,3 +78,12 @@ def test_expected_hits_add_up_over_the_sources() -> None:
     # Row 3 was never watched, so only the batch names it: 3 targets * 3/4 expected, hit three times.
     assert negatives.rows[-1] == 3
     assert negatives.log_q[-1].item() == pytest.approx(math.log(2.25 / 3))
+
+
+def test_without_draws_the_targets_of_the_batch_are_the_only_negatives() -> None:
+    target_counts = torch.tensor([0.0, 1.0, 0.0, 3.0])
+    sampler = NegativeSampler(COUNTS, 0, 0.5, target_counts)
+    negatives = sampler.draw(torch.Generator().manual_seed(0), torch.tensor([3, 1, 3, 1]))
+    assert negatives.rows.tolist() == [1, 3]
+    # Of four targets, one and three were to be expected, and each row came twice.
+    assert negatives.log_q.tolist() == pytest.approx([math.log(1 / 2), math.log(3 / 2)])
