@@ -22,6 +22,7 @@ from training.encoder import VIDEO_SPREAD
 from training.tables import RowTable
 
 Zero = Annotated[float, Field(ge=0, le=0)]
+Nothing = Annotated[int, Field(ge=0, le=0)]
 One = Annotated[int, Field(ge=1, le=1)]
 
 

@@ -34,6 +34,9 @@ from training.trainer import Recipe, train_interests
 
 LOGIT_SPREAD: Final = 1.0
 """Standard deviation of the fresh routing logits, as in the code of ComiRec's authors; MIND names none."""
+MAP_SCALE: Final = 10.0
+"""The fresh map is this times the identity, so that agreement soon outweighs the fresh logits. On a log with
+planted interests (one seed), a scale of 1, 5, 10 gave a mean cosine between interests of .95, .83, .71."""
 
 
 class MindConfig(TokensConfig):
@@ -54,7 +57,7 @@ class MindNetwork(InterestNetwork):
         super().__init__(num_rows, temperature=config.temperature, learn_temperature=config.learn_temperature)
         self.tokens = WatchTokens(num_rows, config)
         self.bilinear = nn.Linear(config.dim, config.dim, bias=False)
-        nn.init.eye_(self.bilinear.weight)  # interests begin in the space of the videos
+        self.bilinear.weight.data.copy_(MAP_SCALE * torch.eye(config.dim))
         self.num_rounds = config.num_rounds
         fresh = LOGIT_SPREAD * torch.randn(config.num_interests, config.history_length)
         self.register_buffer("fresh_logits", fresh)

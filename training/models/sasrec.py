@@ -4,21 +4,22 @@ Kang and McAuley, ICDM 2018. The interest after watch l is the output at l, scor
 table that the history reads (equation 6, shared item embedding). Departures: softmax over sampled negatives
 in place of one negative and binary cross-entropy; cosines in place of inner products; places count from the
 oldest watch read; what was done and the time since the watch before are added to the tokens
-(``training/encoder.py``); a start token stands first. ``objective=next_item`` is the paper's; the default is
-the one that all models share.
+(``training/encoder.py``); a start token stands first. The objective is the paper's, next item; with
+``set_to_set`` only the newest watch of each example trains the network, which then learns little.
 
 Shape letters: B users, L watches, D dimensions, N videos.
 """
 
 from jaxtyping import Float, Float32, Int64
+from pydantic import NonNegativeInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.config import EncoderConfig
+from training.config import EncoderConfig, Objective
 from training.encoder import HistoryEncoder
 from training.models import Run, Trained
 from training.network import InterestNetwork, Routed
-from training.tokens import One, Zero
+from training.tokens import Nothing, One, Zero
 from training.trainer import Recipe, train_interests
 
 
@@ -27,11 +28,13 @@ class SasrecConfig(EncoderConfig):
 
     num_interests: One = 1
     """Always 1."""
-    num_layers: int = 2
+    objective: Objective = "next_item"
+    """What predicts what, see ``training/examples.py``; every prefix the next positive, as in the paper."""
+    num_layers: NonNegativeInt = 2
     """Transformer layers over the history; the paper has two."""
     presence_weight: Zero = 0.0
     """Always 0: the network does not predict which interests get a target."""
-    num_recent: int = 0
+    num_recent: Nothing = 0
     """Always 0: blocks of watches would mix prefixes."""
 
     @property
