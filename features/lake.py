@@ -156,16 +156,20 @@ class Lake:
         columns = ", ".join(curated_schema(table).names)
         return rows.project(columns).to_arrow_table().cast(curated_schema(table))
 
+    def newest_day(self, table: str, until: str) -> str | None:
+        """The newest day of ``table`` that is not after ``until``, or ``None``."""
+        return max((day for day in self.day_counts(table) if day <= until), default=None)
+
     def latest_day(self, table: str, until: str) -> str:
-        """The newest day of ``table`` that is not after ``until``.
+        """As ``newest_day``, where there has to be one.
 
         Raises:
             BadInputError: there is none.
         """
-        days = [day for day in self.day_counts(table) if day <= until]
-        if not days:
+        day = self.newest_day(table, until)
+        if day is None:
             raise BadInputError(f"{table} holds no day up to {until}; ingest one first")
-        return days[-1]
+        return day
 
     def checksum(self, table: str, day: str) -> str:
         """MD5 over the sorted rows of one day, all columns; equal content gives equal sums anywhere."""

@@ -1,5 +1,6 @@
 """Curated watches to features: write the missing snapshots, then bring the online store up to date."""
 
+import json
 import random
 import shutil
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from features.snapshots import (
     build_snapshots,
     snapshot_days,
     snapshot_path,
+    sources_of,
 )
 from features.stage import write_atomically
 from features.user_features import unpack_ids
@@ -30,14 +32,18 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+SOURCES: Final = "snapshot_sources.json"
+"""What each snapshot is made of; written after its rows are online."""
 PARITY_SAMPLE: Final = 100
 """Users whose online row is compared with the offline join after every materialize."""
 
 
 def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str:
-    """Make features of ``days`` and of every earlier day that has none yet; returns the newest day.
+    """Make features of ``days``, and of every day whose features do not hold what landed by then.
 
-    The online store moves to the end of that day, never back. Safe to kill and run again.
+    Those are earlier days without a snapshot, and days whose snapshot is older than a landing day before
+    it that was ingested out of order. The online store moves to the end of the newest day, never back. Safe
+    to kill and run again. Returns the newest of ``days``.
 
     Raises:
         BadInputError: a day is not in the lake.
@@ -48,8 +54,7 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
     settings = settings or Settings()
     newest = max(days)
     _drop_snapshots_of_another_rule(settings)
-    curated = {day for day in Lake(settings).day_counts(WATCHES) if day <= newest}
-    wanted = sorted((curated - set(snapshot_days(settings))) | set(days))
+    wanted = sorted(_stale_days(newest, settings) | set(days))
     for day, rows in build_snapshots(wanted, settings):
         log.info("snapshot written", day=day, **rows)
     store = FeatureStore(settings)
@@ -57,7 +62,8 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
     done = store.online_until() or end_of(newest)
     until = max(end_of(newest), done)
     store.materialize(min(end_of(wanted[0]), done + timedelta(microseconds=1)), until)
-    checked = _check_parity(store, settings, newest) if until == end_of(newest) else 0
+    _note_sources(wanted, settings)
+    checked = _check_parity(store, settings, max(snapshot_days(settings)))
     log.info("features materialized", newest=newest, snapshots=len(wanted), parity_checked=checked)
     return newest
 
@@ -65,6 +71,26 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
 def newest_day(*, settings: Settings | None = None) -> str | None:
     """The newest day with a complete snapshot, or ``None``."""
     return max(snapshot_days(settings or Settings()), default=None)
+
+
+def _stale_days(newest: str, settings: Settings) -> set[str]:
+    """Curated days up to the newest snapshot whose snapshot is missing or made of something else."""
+    done = snapshot_days(settings)
+    last = max([newest, *done])
+    curated = [day for day in Lake(settings).day_counts(WATCHES) if day <= last]
+    noted, now = _noted_sources(settings), sources_of(curated, settings)
+    return {day for day in curated if day not in done or noted.get(day) != now[day]}
+
+
+def _noted_sources(settings: Settings) -> dict[str, str]:
+    note = settings.feast / SOURCES
+    return json.loads(note.read_text()) if note.exists() else {}
+
+
+def _note_sources(days: Sequence[str], settings: Settings) -> None:
+    """Remember what the snapshots of ``days`` are made of, once they are online too."""
+    noted = _noted_sources(settings) | sources_of(days, settings)
+    write_atomically(settings.feast / SOURCES, json.dumps(noted, indent=1))
 
 
 def _drop_snapshots_of_another_rule(settings: Settings) -> None:

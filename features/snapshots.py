@@ -2,10 +2,13 @@
 
 Rows of day D are true at the end of D and hold what had *landed* by then: ``landing_day <= D`` and
 ``event_time < end of D``. So a snapshot that is built again, after late events arrived, is the same; what
-arrived late shows up in the snapshot of the day on which it arrived. Histories are written for users with
-a landed watch on D only; a point-in-time join finds the newest row.
+arrived late shows up in the snapshot of the day on which it arrived. Only when a landing day itself comes
+out of order does a snapshot change; ``sources_of`` tells. Histories are written for users with a landed
+watch on D only; a point-in-time join finds the newest row.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -66,6 +69,24 @@ def snapshot_days(settings: Settings) -> list[str]:
     return sorted(set.intersection(*complete))
 
 
+def sources_of(days: Sequence[str], settings: Settings) -> dict[str, str]:
+    """For each day a sum over everything that its snapshot is made of; another sum means another snapshot.
+
+    Equal rows give equal sums, however often and in whatever order they were ingested.
+    """
+    lake = Lake(settings)
+    if not days:
+        return {}
+    rows = _landed(lake)
+    kept = {table: lake.day_counts(table) for table in (VIDEOS, USERS)}
+    sums = {}
+    for day in days:
+        parts = [part for part in rows if part[0] <= day]
+        others = [[t, d, n] for t, counts in kept.items() for d, n in counts.items() if d <= day]
+        sums[day] = hashlib.sha256(json.dumps([parts, others]).encode()).hexdigest()[:16]
+    return sums
+
+
 def build_snapshots(days: Sequence[str], settings: Settings) -> Iterator[tuple[str, dict[str, int]]]:
     """Write the feature rows of each day for every view; yields the day and its rows per view.
 
@@ -83,6 +104,16 @@ def build_snapshots(days: Sequence[str], settings: Settings) -> Iterator[tuple[s
     _load_plays(connection, lake, max(days), settings.rule)
     for day in sorted(days):
         yield day, _build_snapshot(connection, lake, day, settings)
+
+
+def _landed(lake: Lake) -> list[tuple[str, str]]:
+    """Landing day, and a sum over the rows that landed on it that does not depend on their order."""
+    connection = connect()
+    lake.scan(connection, WATCHES).create_view("landed")
+    return connection.execute(
+        f"SELECT {LANDING_DAY}, concat(count(*), ' ', bit_xor(hash(landed))) FROM landed "
+        "GROUP BY 1 ORDER BY 1"
+    ).fetchall()
 
 
 def _load_plays(connection: duckdb.DuckDBPyConnection, lake: Lake, newest: str, rule: PositiveRule) -> None:
@@ -114,8 +145,8 @@ def _build_snapshot(
 
 def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, day: str) -> None:
     """``users`` as of ``day``, and ``changed_plays``: what had landed of users with a watch landed on it."""
-    newest = [other for other in lake.day_counts(USERS) if other <= day][-1:]
-    connection.register("users", lake.scan(connection, USERS, newest).to_arrow_table())
+    newest = lake.newest_day(USERS, day)
+    connection.register("users", lake.scan(connection, USERS, [newest] if newest else []).to_arrow_table())
     connection.execute(f"""
         CREATE OR REPLACE VIEW changed_plays AS
         FROM all_plays WHERE {LANDING_DAY} <= '{day}'

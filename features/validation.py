@@ -150,8 +150,8 @@ class _Checker:
 
     def _known_videos(self, day: str) -> set[int]:
         """Ids in the lake's newest snapshot up to ``day`` and in every staged snapshot."""
-        newest = [other for other in self._lake.day_counts(VIDEOS) if other <= day][-1:]
-        rows = self._lake.scan(connect(), VIDEOS, newest).project(VIDEO_ID).fetchall()
+        newest = self._lake.newest_day(VIDEOS, day)
+        rows = self._lake.scan(connect(), VIDEOS, [newest] if newest else []).project(VIDEO_ID).fetchall()
         return self._staged_videos | {video_id for (video_id,) in rows}
 
     @cached_property

@@ -122,6 +122,57 @@ def test_an_older_day_does_not_turn_the_online_store_back(home: Settings) -> Non
     assert found.feature_time == end_of(TUESDAY)
 
 
+def built(home: Settings, view: str = USER_HISTORY) -> dict[str, int]:
+    """When the snapshot of each day was written."""
+    return {day: snapshot_path(home, view, day).stat().st_mtime_ns for day in snapshot_days(home)}
+
+
+def test_a_landing_day_that_comes_out_of_order_reaches_later_snapshots_and_the_online_store(
+    settings: Settings,
+) -> None:
+    land_day(settings, [watch("m", 13, video_id=1)], day=MONDAY)
+    land_day(settings, [watch("w", 13, day=WEDNESDAY, video_id=3)], day=WEDNESDAY)
+    ingest([MONDAY, WEDNESDAY], settings=settings)
+    materialize([WEDNESDAY], settings=settings)
+    before = built(settings)
+    both = [
+        watch("t1", 13, day=TUESDAY, video_id=2),
+        watch("t2", 14, day=TUESDAY, video_id=2, user_id=2),
+    ]
+    land_day(settings, both, day=TUESDAY)
+    ingest([TUESDAY], settings=settings)
+    materialize([TUESDAY], settings=settings)
+    assert snapshot(settings, USER_HISTORY, WEDNESDAY, "user_id")[1]["video_ids"] == [1, 2, 3]
+    assert built(settings)[MONDAY] == before[MONDAY], "Monday knows nothing of Tuesday"
+    store = FeatureStore(settings)
+    first, second = store.lookup(1), store.lookup(2)
+    assert first is not None
+    assert second is not None
+    assert list(first.history.video_ids) == [1, 2, 3]
+    assert list(second.history.video_ids) == [2]
+
+
+def test_a_day_in_order_and_a_day_ingested_again_build_nothing_twice(home: Settings) -> None:
+    materialize([MONDAY], settings=home)
+    first = built(home)
+    materialize([TUESDAY], settings=home)
+    second = built(home)
+    assert second[MONDAY] == first[MONDAY], "the late event of Monday landed on Tuesday"
+    ingest([MONDAY, TUESDAY], settings=home)
+    land_day(home, [watch("w", 12, day=WEDNESDAY)], day=WEDNESDAY)
+    ingest([WEDNESDAY], settings=home)
+    materialize([WEDNESDAY], settings=home)
+    assert {day: built(home)[day] for day in (MONDAY, TUESDAY)} == second
+
+
+def test_what_was_built_but_did_not_get_online_is_built_again(home: Settings) -> None:
+    dict(build_snapshots([MONDAY, TUESDAY], home))  # killed here: nothing is noted
+    before = built(home)
+    materialize([TUESDAY], settings=home)
+    assert built(home)[MONDAY] > before[MONDAY]
+    assert FeatureStore(home).lookup(2) is not None
+
+
 def test_another_positive_rule_makes_all_snapshots_again(home: Settings) -> None:
     materialize([MONDAY], settings=home)
     strict = home.model_copy(update={"rule": PositiveRule(quick_skip_seconds=6)})
