@@ -26,8 +26,9 @@ from training.trainer import Recipe, train_interests
 class RemiConfig(TokensConfig):
     """Size of the network, sharpness of the softmax, and the two terms of REMI."""
 
-    hard_beta: NonNegativeFloat = 0.5
-    """Negatives weigh exp(beta * score): the hard ones count more."""
+    hard_beta: NonNegativeFloat = 0.1
+    """Negatives weigh exp(beta * score / temperature): the hard ones count more. From .5 on, interests of the
+    first epochs turn to one direction (mean cosine above .93 on a log with planted interests)."""
     routing_variance: NonNegativeFloat = 0.01
     """Weight of the variance of an interest's attention over the watches."""
 
