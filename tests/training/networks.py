@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import torch
 
 from training.config import Objective
+from training.items import Items
 from training.models.comirec import ComirecConfig, DynamicRoutingNetwork, SelfAttentionNetwork
 from training.models.mean_pooling import MeanPoolingConfig, MeanPoolingNetwork
 from training.models.mind import MindConfig, MindNetwork
+from training.models.mixture_of_experts import MixtureOfExpertsConfig, MixtureOfExpertsNetwork
 from training.models.remi import RemiConfig, RemiNetwork
 from training.models.sasrec import SasrecConfig, SasrecNetwork
 from training.models.single_activation import SingleActivationConfig, SingleActivationNetwork
@@ -18,6 +21,17 @@ NUM_ROWS = 40
 K, D = 3, 8
 SMALL: Final = {"num_interests": K, "dim": D, "dropout": 0.0, "history_length": 6}
 ONE_INTEREST: Final = SMALL | {"num_interests": 1}
+
+
+def items_of(num_rows: int) -> Items:
+    """Every third video has no uploader; of five, two have no tag and the others up to two."""
+    rows = np.arange(num_rows)
+    tags = np.stack(
+        [np.where(rows % 5 < 3, 1 + rows % 4, 0), np.where(rows % 5 < 1, 1 + rows % 3, 0)], axis=1
+    )
+    tags[0] = 0
+    return Items(num_rows, rows % 3, 3, tags, 5)
+
 
 NETWORKS: Final[dict[str, Callable[[int, Objective], InterestNetwork]]] = {
     "comirec_dr": lambda num_rows, objective: DynamicRoutingNetwork(
@@ -31,6 +45,9 @@ NETWORKS: Final[dict[str, Callable[[int, Objective], InterestNetwork]]] = {
     ),
     "mind": lambda num_rows, objective: MindNetwork(
         num_rows, MindConfig.model_validate(SMALL | {"objective": objective})
+    ),
+    "mixture_of_experts": lambda num_rows, objective: MixtureOfExpertsNetwork(
+        items_of(num_rows), MixtureOfExpertsConfig.model_validate(SMALL | {"objective": objective})
     ),
     "remi": lambda num_rows, objective: RemiNetwork(
         num_rows, RemiConfig.model_validate(SMALL | {"objective": objective})

@@ -23,6 +23,7 @@ MODELS: Final[dict[str, str]] = {
     "comirec": "training.models.comirec",
     "mean_pooling": "training.models.mean_pooling",
     "mind": "training.models.mind",
+    "mixture_of_experts": "training.models.mixture_of_experts",
     "popularity": "training.models.popularity",
     "remi": "training.models.remi",
     "sasrec": "training.models.sasrec",
