@@ -59,12 +59,16 @@ def test_interests_with_votes_of_their_own_part_from_logits_of_zero() -> None:
 
 def test_only_the_last_round_has_a_gradient() -> None:
     votes = torch.tensor([[[EAST, NORTH]]], requires_grad=True)
-    logits = torch.zeros(1, 2, 2, requires_grad=True)
-    route_capsules(votes, logits, BOTH, BOTH, num_rounds=3).sum().backward()
-    fixed = torch.tensor([[[EAST, NORTH]]], requires_grad=True)
-    # From logits of zero nothing moves: every coupling is 1/2, and the third round alone gives the gradient.
-    squash(0.5 * fixed.sum(dim=(1, 2))).mul(2).sum().backward()
-    torch.testing.assert_close(votes.grad, fixed.grad)
+    logits = torch.tensor([[[math.log(3), 0.0], [0.0, 0.0]]])
+    route_capsules(votes, logits, BOTH, BOTH, num_rounds=2)[0, 0, 0].backward()
+    # The shares of interest 0 after the first round, see above, as constants.
+    first, second = math.sqrt(13 / 16) / (29 / 16), math.sqrt(5 / 16) / (21 / 16)
+    east = 3 * math.exp(0.75 * first) / (3 * math.exp(0.75 * first) + math.exp(0.25 * second))
+    north = math.exp(0.5 * first) / (math.exp(0.5 * first) + math.exp(0.5 * second))
+    fixed = torch.tensor([EAST, NORTH], requires_grad=True)
+    squash(torch.tensor([east, north]) @ fixed)[0].backward()
+    assert votes.grad is not None
+    torch.testing.assert_close(votes.grad[0, 0], fixed.grad)
 
 
 def test_a_user_without_watches_gives_zeros_and_no_gradient() -> None:
