@@ -11,7 +11,10 @@ import pytest
 from features.settings import Settings
 from tests.features.landing_rows import DAY, land_day, watch
 
-COMMANDS = "simulate import ingest materialize train evaluate leaderboard tune publish rollback recall recall-batch serve up doctor"
+COMMANDS = (
+    "simulate import ingest materialize train evaluate leaderboard tune publish rollback recall recall-batch "
+    "serve up doctor"
+)
 
 
 def run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:

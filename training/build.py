@@ -12,6 +12,8 @@ from training.models import Run, Trained, find_model
 def build_bundle(model: str, config: ModelConfig, run: Run, root: Path) -> Path:
     """Train ``model`` and return ``root/<model>/<version>``; nothing is there before it is complete.
 
+    Of several processes the first writes, and all return the same path.
+
     Raises:
         BadInputError: no data before ``run.until``.
         TrainingDivergedError: the loss is no number any more.
@@ -19,7 +21,15 @@ def build_bundle(model: str, config: ModelConfig, run: Run, root: Path) -> Path:
     trained = find_model(model).train(config, run)
     manifest = _manifest(model, config, trained)
     run.tracker.log_metrics(manifest.metrics)
-    return write_bundle(root, manifest, trained.write_files)
+    if run.group.size == 1:
+        return write_bundle(root, manifest, trained.write_files)
+    from training.distributed import agree
+
+    version = agree(manifest.version, run.group)
+    if run.group.is_first:
+        write_bundle(root, manifest, trained.write_files)
+    agree(version, run.group)  # the others wait here until the bundle is complete
+    return root / model / version
 
 
 def _manifest(model: str, config: ModelConfig, trained: Trained) -> Manifest:

@@ -7,7 +7,6 @@ a run of n processes takes the same steps as one, up to the order of sums and th
 Shape letters: B users of a batch, T targets.
 """
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -52,11 +51,16 @@ def add(group: Group, *parts: Tensor) -> None:
             dist.all_reduce(part)
 
 
+def agree(text: str, group: Group) -> str:
+    """What the first process says, for all; of the same length everywhere."""
+    said = torch.tensor(list(text.encode()), dtype=torch.uint8)
+    if group.size > 1:
+        dist.broadcast(said, src=0)
+    return bytes(said.tolist()).decode()
+
+
 def join_group() -> Group:
-    """The group that ``torchrun`` announces in the environment; this process alone without one."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        return Group()
+    """The group that ``torchrun`` announces in the environment."""
     if not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return Group(dist.get_rank(), size)
+    return Group(dist.get_rank(), dist.get_world_size())

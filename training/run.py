@@ -14,8 +14,9 @@ from training.build import build_bundle
 from training.config import ModelConfig, parse_overrides
 from training.errors import GateRefusedError
 from training.gate import judge
+from training.group import Group
 from training.models import Run, find_model
-from training.settings import TrainingSettings
+from training.settings import TRACKING_OFF, TrainingSettings
 from training.tracking import tracked_run
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,9 @@ def train(
     if "rule" not in config.model_fields_set:
         config = config.model_copy(update={"rule": settings.rule})
     started = time.perf_counter()
+    group = _group(training)
+    if not group.is_first:
+        training = training.model_copy(update={"mlflow_uri": TRACKING_OFF})
     with tracked_run(model, settings=settings, training=training) as tracker:
         tracker.log_params(_flat(config) | {"until": until.isoformat()})
         run = Run(
@@ -55,6 +59,7 @@ def train(
             checkpoints=settings.root / "checkpoints",
             checkpoint_seconds=training.train_checkpoint_seconds,
             show_progress=show_progress,
+            group=group,
         )
         path = build_bundle(model, config, run, settings.bundles)
         seconds = time.perf_counter() - started
@@ -62,6 +67,15 @@ def train(
         tracker.set_tag("bundle", str(path))
     log.info("bundle written", model=model, bundle=str(path), seconds=round(seconds, 1))
     return path
+
+
+def _group(training: TrainingSettings) -> Group:
+    """This process alone, or among those that ``torchrun`` started."""
+    if training.num_processes == 1:
+        return Group()
+    from training.distributed import join_group
+
+    return join_group()
 
 
 def train_and_judge(

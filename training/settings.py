@@ -1,5 +1,6 @@
 """Where and how training runs on this machine: the environment variables of ``training/``."""
 
+import os
 from typing import Final
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -28,6 +29,11 @@ class TrainingSettings(BaseSettings):
         default=120.0,
         description="a training run saves its state so often, and at the end of each epoch",
     )
+
+    @property
+    def num_processes(self) -> int:
+        """Processes that train together, as ``torchrun`` announces them."""
+        return int(os.environ.get("WORLD_SIZE", "1"))
 
     def tracking_uri(self, settings: Settings) -> str | None:
         """The URI to track to, or ``None`` when tracking is off."""

@@ -1,6 +1,7 @@
 """A search for the settings of a model: Optuna on the users of the half ``tune``, resumable in SQLite."""
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from features.lake import Lake
 from features.settings import Settings
 from training.build import build_bundle
 from training.config import parse_overrides
+from training.dataset import WatchLog
 from training.errors import TrainingDivergedError
 from training.evaluation import judge_bundle
 from training.metrics import MAIN_METRIC
@@ -27,13 +29,13 @@ SPACE: Final[dict[str, Bounds]] = {
     "learning_rate": (1e-4, 1e-2, "log"),
     "table_learning_rate": (1e-3, 1e-1, "log"),
     "temperature": (0.02, 0.3, "log"),
-    "num_negatives": (128, 4096, "int"),
+    "num_negatives": (128.0, 4096.0, "int"),
     "dropout": (0.0, 0.5, "linear"),
     "item_dropout": (0.0, 0.5, "linear"),
     "popularity_share": (0.0, 1.0, "linear"),
-    "half_life_days": (0.5, 30.0, "log"),
+    "window_days": (1.0, 30.0, "int"),
 }
-"""Searched where the model has the setting and ``--set`` does not fix it."""
+"""Searched where the model has the setting and ``--set`` does not fix it; ``--space`` replaces all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,17 @@ def tune(
     folder = settings.root / "tune"
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{model}-{until:%Y%m%dT%H%M}"
-    facts = json.dumps([until.isoformat(), [t.isoformat() for t in span], list(overrides), wanted])
+    source = WatchLog(Lake(settings), max(until, span[1]), settings.rule).source()
+    facts = json.dumps(
+        {
+            "until": until.isoformat(),
+            "span": [moment.isoformat() for moment in span],
+            "overrides": list(overrides),
+            "space": wanted,
+            "data": source.snapshots,
+            "rule": settings.rule.model_dump(mode="json"),
+        }
+    )
     study = optuna.create_study(
         storage=f"sqlite:///{folder / name}.db",
         study_name=facts,
@@ -101,8 +113,9 @@ def tune(
         if "rule" not in parsed.model_fields_set:
             parsed = parsed.model_copy(update={"rule": settings.rule})
         run = Run(Lake(settings), until, _Pruning(trial), num_threads=TrainingSettings().train_threads)
-        bundle = build_bundle(model, parsed, run, folder / "bundles")
-        return judge_bundle(bundle, *span, settings=settings, half="tune").metrics[MAIN_METRIC] or 0.0
+        with tempfile.TemporaryDirectory(prefix="trial-", dir=folder) as place:
+            bundle = build_bundle(model, parsed, run, Path(place))
+            return judge_bundle(bundle, *span, settings=settings, half="tune").metrics[MAIN_METRIC] or 0.0
 
     done = sum(trial.state.is_finished() for trial in study.trials)
     study.optimize(objective, n_trials=max(num_trials - done, 0), catch=(TrainingDivergedError,))
@@ -125,7 +138,7 @@ def read_space(path: Path) -> dict[str, Bounds]:
         raise BadInputError(f"{path} is no search space: {error}") from error
 
 
-def _suggest(trial: optuna.Trial, key: str, bounds: Bounds) -> float:
+def _suggest(trial: optuna.Trial, key: str, bounds: Bounds) -> float | int:
     low, high, scale = bounds
     if scale == "int":
         return trial.suggest_int(key, int(low), int(high), log=low > 0)
