@@ -32,6 +32,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from features.bundle import open_bundle
+from features.capacity import DEFAULT_CAPACITY, Capacity
 from features.lake import Lake
 from features.settings import Settings
 from training.catalogue import Catalogue
@@ -79,18 +80,30 @@ def evaluate(bundle_path: Path, start: datetime, end: datetime, *, settings: Set
 
 
 def judge_bundle(
-    bundle_path: Path, start: datetime, end: datetime, *, settings: Settings, half: Half = "all"
+    bundle_path: Path,
+    start: datetime,
+    end: datetime,
+    *,
+    settings: Settings,
+    half: Half = "all",
+    capacity: Capacity = DEFAULT_CAPACITY,
 ) -> Judgement:
     """As ``evaluate``, with the figures of groups and of single users.
 
     Args:
         half: of the users with targets.
+        capacity: which interests are searched.
     """
     bundle = open_bundle(bundle_path)
     log = WatchLog(Lake(settings), end, bundle.manifest.rule)
     targets = log.targets(start, end)
     users = targets.keys[in_half(targets.keys, half)]
-    return judge(open_ranker(bundle), Past.read(log, start), _of(targets, users), Catalogue.read(log))
+    return judge(
+        open_ranker(bundle, capacity=capacity),
+        Past.read(log, start),
+        _of(targets, users),
+        Catalogue.read(log),
+    )
 
 
 def in_half(user_ids: Int64[np.ndarray, " B"], half: Half) -> Bool[np.ndarray, " B"]:

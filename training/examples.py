@@ -101,8 +101,8 @@ class Examples(ABC):
         return -(-len(self._users) // self._config.batch_size)
 
     def target_counts(self, num_rows: int) -> Float[np.ndarray, " R"]:
-        """How often each row is a possible target, by weight."""
-        return np.bincount(self._rows[self._is_target], self._weights[self._is_target], num_rows)
+        """How often each row is a possible target; a weak one comes as often as a positive."""
+        return np.bincount(self._rows[self._is_target], minlength=num_rows).astype(np.float64)
 
     def epoch(self, random: np.random.Generator) -> Iterator[Batch]:
         """Every user once, in an order of its own."""

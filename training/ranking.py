@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Float32, Int64
 
 from features.bundle import EXTRACTOR, RANKING_KIND, Bundle, open_bundle
-from features.capacity import DEFAULT_MIN_SHARE, keep_active
+from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, count_positives, keep_active
 from features.errors import BadInputError
 from features.history import HISTORY_LENGTH, HistoryBatch, pad_histories
 from features.lake import Lake
@@ -89,6 +89,8 @@ class InterestRanker:
 
     Args:
         vocabulary: its order is the popular order.
+        capacity: which interests are searched.
+        record: what training recorded of the users, for a capacity that uses it.
     """
 
     def __init__(
@@ -98,13 +100,15 @@ class InterestRanker:
         vectors: Float32[np.ndarray, "V D"],
         *,
         history_length: int,
-        min_share: float = DEFAULT_MIN_SHARE,
+        capacity: Capacity = DEFAULT_CAPACITY,
+        record: ActivationTable | None = None,
     ) -> None:
         self._extract = extract
         self._vocabulary = vocabulary
         self._vectors = vectors
         self._length = history_length
-        self._min_share = min_share
+        self._capacity = capacity
+        self._record = record if capacity.use_record else None
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
@@ -112,7 +116,7 @@ class InterestRanker:
         batch = pad_histories(histories, self._vocabulary, length=self._length, now=past.moment)
         interests, activation = self._extract(batch)
         known = (batch.video_rows != PAD_ROW).any(axis=1)
-        searched = keep_active(activation, self._min_share) & known[:, None]
+        searched = self._kept(user_ids, activation, batch) & known[:, None]
         users, videos = _seen_places(past.seen, user_ids, self._vocabulary)
 
         found, values = self._search(interests, searched, users, videos, top_n)
@@ -121,6 +125,14 @@ class InterestRanker:
         unseen = first_unseen(popular, users, videos, num_users=len(user_ids), top_n=top_n)
         lists = _replace(lists, ~known, unseen, self._vocabulary.video_ids)
         return Ranked(lists, interests, searched, found)
+
+    def _kept(
+        self, user_ids: Int64[np.ndarray, " B"], activation: Float32[np.ndarray, "B K"], batch: HistoryBatch
+    ) -> Bool[np.ndarray, "B K"]:
+        if self._record is not None:
+            recorded, has_record = self._record.lookup(user_ids)
+            activation = np.where(has_record[:, None], recorded, activation)
+        return keep_active(activation, self._capacity, count_positives(batch.video_rows, batch.actions))
 
     def _search(
         self,
@@ -179,7 +191,7 @@ class PopularityRanker:
         return Ranked(Merged(ids, scores, np.full(shape, NO_INTEREST, dtype=np.int64)))
 
 
-def open_ranker(bundle: Bundle, *, num_threads: int = 1) -> Ranker:
+def open_ranker(bundle: Bundle, *, capacity: Capacity = DEFAULT_CAPACITY, num_threads: int = 1) -> Ranker:
     """The ranker of a bundle's kind; interests come from its exported program."""
     if bundle.manifest.kind == RANKING_KIND:
         return PopularityRanker(bundle.ranking)
@@ -188,6 +200,8 @@ def open_ranker(bundle: Bundle, *, num_threads: int = 1) -> Ranker:
         bundle.vocabulary,
         bundle.vectors,
         history_length=bundle.manifest.history_length,
+        capacity=capacity,
+        record=ActivationTable(bundle.activation, bundle.manifest.num_interests),
     )
 
 

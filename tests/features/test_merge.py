@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from features.capacity import keep_active
 from features.merge import Merged, diversify, merge_hits
 
 
@@ -32,16 +31,6 @@ def test_empty_places_come_last_and_say_so() -> None:
 def test_negative_scores_are_scores() -> None:
     merged = merge_hits(np.array([[[1, 2]]]), np.array([[[-0.5, -0.2]]]), top_n=2)
     assert merged.video_ids.tolist() == [[2, 1]]
-
-
-def test_rarely_activated_interests_are_pruned_but_never_all() -> None:
-    activation = np.array([[0.96, 0.04, 0.0], [0.4, 0.3, 0.3], [0.0, 0.0, 0.0]])
-    assert keep_active(activation, min_share=0.05).tolist() == [
-        [True, False, False],
-        [True, True, True],
-        [True, True, True],
-    ], "without activations nothing is known, so nothing is pruned"
-    assert keep_active(np.array([[0.5, 0.5]]), min_share=0.9).any()
 
 
 def test_nothing_found_gives_empty_lists() -> None:
