@@ -14,7 +14,7 @@ from features.errors import BadInputError
 from features.lake import Lake
 from features.settings import Settings
 from training.build import build_bundle
-from training.config import parse_overrides
+from training.config import ModelConfig, parse_overrides
 from training.dataset import WatchLog
 from training.errors import TrainingDivergedError
 from training.evaluation import judge_bundle
@@ -83,39 +83,12 @@ def tune(
     wanted = {k: v for k, v in (space or SPACE).items() if k in config.model_fields and k not in fixed}
     if not wanted:
         raise BadInputError(f"nothing to search for {model}: name its settings in --space")
-    folder = settings.root / "tune"
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{model}-{until:%Y%m%dT%H%M}"
-    source = WatchLog(Lake(settings), max(until, span[1]), settings.rule).source()
-    facts = json.dumps(
-        {
-            "until": until.isoformat(),
-            "span": [moment.isoformat() for moment in span],
-            "overrides": list(overrides),
-            "space": wanted,
-            "data": source.snapshots,
-            "rule": settings.rule.model_dump(mode="json"),
-        }
-    )
-    study = optuna.create_study(
-        storage=f"sqlite:///{folder / name}.db",
-        study_name=facts,
-        direction="maximize",
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=7),
-        pruner=optuna.pruners.MedianPruner(),
-    )
+    study = _study(model, until, span, overrides, wanted, settings)
 
     def objective(trial: optuna.Trial) -> float:
         chosen = (*overrides, *(f"{k}={_suggest(trial, k, v)}" for k, v in wanted.items()))
         trial.set_user_attr("overrides", list(chosen))
-        parsed = parse_overrides(config, chosen)
-        if "rule" not in parsed.model_fields_set:
-            parsed = parsed.model_copy(update={"rule": settings.rule})
-        run = Run(Lake(settings), until, _Pruning(trial), num_threads=TrainingSettings().train_threads)
-        with tempfile.TemporaryDirectory(prefix="trial-", dir=folder) as place:
-            bundle = build_bundle(model, parsed, run, Path(place))
-            return judge_bundle(bundle, *span, settings=settings, half="tune").metrics[MAIN_METRIC] or 0.0
+        return _value(model, parse_overrides(config, chosen), until, span, trial, settings)
 
     done = sum(trial.state.is_finished() for trial in study.trials)
     study.optimize(objective, n_trials=max(num_trials - done, 0), catch=(TrainingDivergedError,))
@@ -125,6 +98,53 @@ def tune(
     best = study.best_trial
     assert best.value is not None
     return Best(best.number, best.value, tuple(best.user_attrs["overrides"]), len(study.trials))
+
+
+def _study(
+    model: str,
+    until: datetime,
+    span: tuple[datetime, datetime],
+    overrides: Sequence[str],
+    space: Mapping[str, Bounds],
+    settings: Settings,
+) -> optuna.Study:
+    """The study of exactly these arguments, rule and data; a new one if there is none."""
+    folder = settings.root / "tune"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = WatchLog(Lake(settings), max(until, span[1]), settings.rule).source()
+    facts = {
+        "until": until.isoformat(),
+        "span": [moment.isoformat() for moment in span],
+        "overrides": list(overrides),
+        "space": space,
+        "data": source.snapshots,
+        "rule": settings.rule.model_dump(mode="json"),
+    }
+    return optuna.create_study(
+        storage=f"sqlite:///{folder / f'{model}-{until:%Y%m%dT%H%M}'}.db",
+        study_name=json.dumps(facts),
+        direction="maximize",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=7),
+        pruner=optuna.pruners.MedianPruner(),
+    )
+
+
+def _value(
+    model: str,
+    config: ModelConfig,
+    until: datetime,
+    span: tuple[datetime, datetime],
+    trial: optuna.Trial,
+    settings: Settings,
+) -> float:
+    """``recall_at_50`` of one configuration on the half ``tune``; its bundle does not stay."""
+    if "rule" not in config.model_fields_set:
+        config = config.model_copy(update={"rule": settings.rule})
+    run = Run(Lake(settings), until, _Pruning(trial), num_threads=TrainingSettings().train_threads)
+    with tempfile.TemporaryDirectory(prefix="trial-", dir=settings.root / "tune") as place:
+        bundle = build_bundle(model, config, run, Path(place))
+        return judge_bundle(bundle, *span, settings=settings, half="tune").metrics[MAIN_METRIC] or 0.0
 
 
 def read_space(path: Path) -> dict[str, Bounds]:

@@ -203,3 +203,10 @@ def test_the_horizon_holds_the_new_positives_of_the_days_after_the_cut() -> None
 def test_ages_count_from_the_newest_visible_watch() -> None:
     batch = one_batch(NextItem, STORY)
     assert batch.age_days[0].tolist() == [5, 4, 3, 2, 1, 0]
+
+
+def test_a_weak_target_is_counted_as_often_as_it_comes() -> None:
+    data = sequences([(1, POSITIVE), (2, PLAIN), (1, PLAIN)], [(2, PLAIN), (3, POSITIVE), (4, SKIP)])
+    examples = HiddenSets(data, Vocabulary(np.arange(1, 5)), InterestConfig())
+    # 1 and 3 are positives of one user each, 2 a plain play of both, 4 is no target; once per user.
+    assert examples.target_counts(5).tolist() == [0, 1, 2, 1, 0]
