@@ -42,8 +42,8 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
     """Make features of ``days``, and of every day whose features do not hold what landed by then.
 
     Those are earlier days without a snapshot, and days whose snapshot is older than a landing day before
-    it that was ingested out of order. The online store moves to the end of the newest day, never back. Safe
-    to kill and run again. Returns the newest of ``days``.
+    it that was ingested out of order. The online store moves to the end of the newest day that was built,
+    never back. Safe to kill and run again, also while days are ingested. Returns the newest of ``days``.
 
     Raises:
         BadInputError: a day is not in the lake.
@@ -55,14 +55,15 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
     newest = max(days)
     _drop_snapshots_of_another_rule(settings)
     wanted = sorted(_stale_days(newest, settings) | set(days))
+    sources = sources_of(wanted, settings)  # before the build: what is ingested meanwhile may not be in it
     for day, rows in build_snapshots(wanted, settings):
         log.info("snapshot written", day=day, **rows)
     store = FeatureStore(settings)
     store.apply()
     done = store.online_until() or end_of(newest)
-    until = max(end_of(newest), done)
+    until = max(end_of(wanted[-1]), done)
     store.materialize(min(end_of(wanted[0]), done + timedelta(microseconds=1)), until)
-    _note_sources(wanted, settings)
+    _note_sources(sources, settings)
     checked = _check_parity(store, settings, max(snapshot_days(settings)))
     log.info("features materialized", newest=newest, snapshots=len(wanted), parity_checked=checked)
     return newest
@@ -87,9 +88,9 @@ def _noted_sources(settings: Settings) -> dict[str, str]:
     return json.loads(note.read_text()) if note.exists() else {}
 
 
-def _note_sources(days: Sequence[str], settings: Settings) -> None:
-    """Remember what the snapshots of ``days`` are made of, once they are online too."""
-    noted = _noted_sources(settings) | sources_of(days, settings)
+def _note_sources(sources: dict[str, str], settings: Settings) -> None:
+    """Remember what each day's snapshot is made of, once it is online too."""
+    noted = _noted_sources(settings) | sources
     write_atomically(settings.feast / SOURCES, json.dumps(noted, indent=1))
 
 
@@ -99,6 +100,7 @@ def _drop_snapshots_of_another_rule(settings: Settings) -> None:
     rule = settings.rule.model_dump_json()
     if note.exists() and note.read_text().strip() != rule:
         log.warning("the positive rule changed; all snapshots are built again", rule=rule)
+        (settings.feast / SOURCES).unlink(missing_ok=True)  # or snapshots killed before online would pass
         shutil.rmtree(settings.feast / "offline", ignore_errors=True)
     write_atomically(note, rule)
 

@@ -70,9 +70,10 @@ def snapshot_days(settings: Settings) -> list[str]:
 
 
 def sources_of(days: Sequence[str], settings: Settings) -> dict[str, str]:
-    """For each day a sum over everything that its snapshot is made of; another sum means another snapshot.
+    """For each day a sum over the watches that its snapshot is made of; another sum means another snapshot.
 
-    Equal rows give equal sums, however often and in whatever order they were ingested.
+    Equal rows give equal sums, however often and in whatever order they were ingested. Videos and users count
+    by day and number of rows only.
     """
     lake = Lake(settings)
     if not days:

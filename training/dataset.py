@@ -137,10 +137,10 @@ class WatchLog:
 
     def segments(self) -> dict[int, str]:
         """Segment of every user whose profile has one."""
-        days = [day for day in self._lake.day_counts(USERS) if day <= self._last_day]
-        users = self._lake.read_days(USERS, days[-1:], version=self._versions.get(USERS)) if days else None
-        if users is None:
+        day = self._lake.newest_day(USERS, self._last_day)
+        if day is None:
             return {}
+        users = self._lake.read_days(USERS, [day], version=self._versions.get(USERS))
         pairs = zip(users[USER_ID].to_pylist(), users[SEGMENT].to_pylist(), strict=True)
         return {user: segment for user, segment in pairs if segment is not None}
 

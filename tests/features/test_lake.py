@@ -89,6 +89,7 @@ def test_partitions_are_found_by_the_landing_day_of_their_rows(settings: Setting
 def test_the_latest_day_is_never_after_the_asked_one(settings: Settings) -> None:
     lake = Lake(settings)
     lake.write_day(WATCHES, MONDAY, rows(MONDAY, "a"))
-    assert lake.latest_day(WATCHES, TUESDAY) == MONDAY
+    assert lake.latest_day(WATCHES, TUESDAY) == lake.newest_day(WATCHES, TUESDAY) == MONDAY
+    assert lake.newest_day(WATCHES, "2026-03-01") is None
     with pytest.raises(BadInputError, match="no day up to 2026-03-01"):
         lake.latest_day(WATCHES, "2026-03-01")

@@ -173,6 +173,28 @@ def test_what_was_built_but_did_not_get_online_is_built_again(home: Settings) ->
     assert FeatureStore(home).lookup(2) is not None
 
 
+def test_a_newer_day_that_did_not_get_online_goes_online_with_an_older_one(home: Settings) -> None:
+    materialize([MONDAY], settings=home)
+    dict(build_snapshots([TUESDAY], home))  # killed here
+    materialize([MONDAY], settings=home)
+    found = FeatureStore(home).lookup(1)
+    assert found is not None
+    assert list(found.history.video_ids) == [1, 2, 3, 1]
+    assert found.feature_time == end_of(TUESDAY)
+
+
+def test_another_positive_rule_forgets_what_the_snapshots_were_made_of(home: Settings) -> None:
+    materialize([TUESDAY], settings=home)
+    strict = home.model_copy(update={"rule": PositiveRule(quick_skip_seconds=6)})
+    with pytest.raises(BadInputError, match="no watches of 2026-03-09"):
+        materialize(["2026-03-09"], settings=strict)  # stops before anything is online
+    dict(build_snapshots([MONDAY, TUESDAY], strict))  # as if it had been killed after these
+    materialize([TUESDAY], settings=strict)
+    found = FeatureStore(strict).lookup(2)
+    assert found is not None
+    assert list(found.history.actions) == [Action.DISLIKED | Action.QUICK_SKIP]
+
+
 def test_another_positive_rule_makes_all_snapshots_again(home: Settings) -> None:
     materialize([MONDAY], settings=home)
     strict = home.model_copy(update={"rule": PositiveRule(quick_skip_seconds=6)})
