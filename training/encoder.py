@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from features.positives import NUM_ACTION_BITS
 from features.schema import PAD_ROW
+from training.action_bits import action_bits
 from training.config import EncoderConfig
 from training.tables import RowTable
 
@@ -60,9 +61,7 @@ class HistoryEncoder(nn.Module):
             TransformerLayer(dim, config.num_heads, dropout) for _ in range(config.num_layers)
         )
         self.dropout = nn.Dropout(dropout)
-        codes = torch.arange(2**NUM_ACTION_BITS).unsqueeze(1)
-        bits = (codes >> torch.arange(NUM_ACTION_BITS)) & 1
-        self.register_buffer("bits_of_code", bits.float(), persistent=False)
+        self.register_buffer("bits_of_code", action_bits(), persistent=False)
         constants = (
             *self.actions.parameters(),
             *self.gates.parameters(),

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from features.positives import NUM_ACTION_BITS
 from features.schema import PAD_ROW
+from training.action_bits import action_bits
 from training.config import InterestConfig
 from training.encoder import VIDEO_SPREAD
 from training.tables import RowTable
@@ -46,9 +47,7 @@ class WatchTokens(nn.Module):
         self.videos = RowTable(num_rows, config.dim, VIDEO_SPREAD)
         self.gates = nn.Linear(NUM_ACTION_BITS, config.dim)
         self.dropout = nn.Dropout(config.dropout)
-        codes = torch.arange(2**NUM_ACTION_BITS).unsqueeze(1)
-        bits = (codes >> torch.arange(NUM_ACTION_BITS)) & 1
-        self.register_buffer("bits_of_code", bits.float(), persistent=False)
+        self.register_buffer("bits_of_code", action_bits(), persistent=False)
         for weight in self.gates.parameters():
             nn.init.zeros_(weight)
 

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from features.positives import NUM_ACTION_BITS, Action
 from features.schema import PAD_ROW
+from training.action_bits import action_bits
 from training.config import Assignment, InterestConfig
 from training.encoder import VIDEO_SPREAD
 from training.experts import Experts, expert_imbalance
@@ -124,9 +125,7 @@ class MixtureOfExpertsNetwork(InterestNetwork):
             num_interests=config.num_interests,
             dropout=config.dropout,
         )
-        codes = torch.arange(2**NUM_ACTION_BITS).unsqueeze(1)
-        bits = (codes >> torch.arange(NUM_ACTION_BITS)) & 1
-        self.register_buffer("bits_of_code", bits.float(), persistent=False)
+        self.register_buffer("bits_of_code", action_bits(), persistent=False)
         for weight in self.gates.parameters():
             nn.init.zeros_(weight)
         if config.expert_imbalance and config.num_experts > 1:
