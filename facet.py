@@ -27,6 +27,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
 )
 out = Console(highlight=False, soft_wrap=True)
+WIDE = 240
+"""Columns of a leaderboard, also where no terminal says how wide it is."""
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="print one JSON object last")]
 DaysArgument = Annotated[str, typer.Argument(metavar="A..B", help="UTC days, or one day")]
@@ -355,7 +357,7 @@ def _print_leaderboard(rows: list[dict[str, Any]]) -> None:
         table.add_column(heading, no_wrap=True)
     for line in rows:
         table.add_row(*cells(line))
-    out.print(table, width=300)
+    Console(highlight=False, width=WIDE).print(table)
 
 
 def _figure(value: float | None) -> str:

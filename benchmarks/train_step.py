@@ -8,6 +8,7 @@ loss. Every loop runs in a process of its own, one after the other; peers in env
 """
 
 import argparse
+import itertools
 import json
 import platform
 import resource
@@ -38,6 +39,13 @@ from training.sampling import NegativeSampler
 from training.step import Steps
 
 SHAPE: Final = {"dim": 64, "history_length": 50, "num_negatives": 256, "objective": "next_item"}
+PEERS: Final[dict[str, dict[str, str]]] = {
+    "recbole comirec": {},
+    "rechub comirec": {},
+    "recbole sasrec": {"model": "sasrec"},
+}
+BATCHES: Final = (256, 1024)
+"""Examples per step of the peers; the faster one counts."""
 WARM_UP: Final = 20
 """Steps before the clock starts."""
 
@@ -80,7 +88,9 @@ def ours(name: str, path: Path, seconds: float) -> dict[str, Any]:
     optimizer = Optimizer(network, config, schedule(config, 1.0, 1_000_000))
     steps = Steps(network, sampler, config, optimizer, record, Group())
     num_examples, num_steps, started = 0, 0, 0.0
-    for place, batch in enumerate(examples.epoch(np.random.default_rng(0))):
+    random = np.random.default_rng(0)
+    endless = itertools.chain.from_iterable(examples.epoch(random) for _ in itertools.count())
+    for place, batch in enumerate(endless):
         if place == WARM_UP:
             started = time.perf_counter()
         steps.take(batch)
@@ -93,6 +103,7 @@ def ours(name: str, path: Path, seconds: float) -> dict[str, Any]:
         "steps": num_steps,
         "examples": num_examples,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "users_per_step": config.batch_size,
     }
 
 
@@ -122,8 +133,12 @@ def main() -> None:
             f"facet {name}": in_own_process(name, path, asked.seconds)
             for name in ("comirec", "single_activation", "sasrec")
         }
-        for peer, model in (("recbole", "comirec"), ("rechub", "comirec"), ("recbole", "sasrec")):
-            found[f"{peer} {model}"] = run_peer(peer, path, model=model, seconds=asked.seconds)
+        for name, options in PEERS.items():
+            runs = [
+                run_peer(name.split()[0], path, batch=batch, seconds=asked.seconds, **options)
+                for batch in BATCHES
+            ]
+            found[name] = max(runs, key=lambda result: result["examples_per_second"])
     speed = {name: result["examples_per_second"] for name, result in found.items()}
     for name, result in found.items():
         sys.stdout.write(f"{name:<26} {result['examples_per_second']:>10,.0f} examples/s\n")

@@ -152,6 +152,8 @@ def run_leaderboard(
         for job, outcome in _outcomes(jobs, parallel):
             if isinstance(outcome, Result):
                 results[job.row.name][job.seed] = outcome
+                value = outcome.metrics.get(MAIN_METRIC)
+                log.info("row finished", row=job.row.name, seed=job.seed, **{MAIN_METRIC: value})
             else:
                 failed[job.row.name] = outcome
 

@@ -1,9 +1,14 @@
 """A leaderboard as one HTML page with inline SVG; the page loads nothing."""
 
+import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from training.leaderboard import Leaderboard
 from training.metrics import MAIN_METRIC
@@ -27,8 +32,6 @@ COLUMNS: Final = {
     "MB": "megabytes",
 }
 """Heading to key of a line."""
-WIDTH, HEIGHT, MARGIN = 560, 320, 50
-COLOURS: Final = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
 STYLE: Final = (
     "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0}"
     "td,th{padding:4px 10px;border-bottom:1px solid #ddd;text-align:right}"
@@ -87,44 +90,41 @@ def _by_group(board: Leaderboard, grouping: str) -> list[str]:
 
 
 def _scatter(rows: Sequence[dict[str, Any]], key: str) -> str:
+    """``recall_at_50`` over another figure, a named point per row."""
     points = [(r["name"], r[key], r[MAIN_METRIC]) for r in rows if r.get(key) is not None]
     if not points:
         return ""
-    right, top = (max(p[i] for p in points) * 1.15 or 1.0 for i in (1, 2))
-    marks = [_text(WIDTH / 2, HEIGHT - 8, key), _text(MARGIN, 14, MAIN_METRIC)]
-    for i, (name, x, y) in enumerate(points):
-        across = MARGIN + x / right * (WIDTH - 2 * MARGIN)
-        down = HEIGHT - MARGIN - y / top * (HEIGHT - 2 * MARGIN)
-        colour = COLOURS[i % len(COLOURS)]
-        marks.append(f"<circle cx='{across:.1f}' cy='{down:.1f}' r='5' fill='{colour}'/>")
-        marks.append(_text(across, down - 9, f"{name} ({x:.2f}, {y:.4f})"))
-    return _svg(marks)
+    figure, axes = _axes()
+    for name, x, y in points:
+        axes.scatter(x, y, label=name)
+    axes.set(xlabel=key, ylabel=MAIN_METRIC)
+    return _svg(figure)
 
 
 def _bars(labels: Sequence[str], values: dict[str, list[float | None]]) -> str:
-    top = max((v for figures in values.values() for v in figures if v is not None), default=0.0) or 1.0
-    slot = (WIDTH - 2 * MARGIN) / max(len(labels), 1)
-    width = slot * 0.8 / max(len(values), 1)
-    marks = [_text(MARGIN + slot * (i + 0.4), HEIGHT - 30, label) for i, label in enumerate(labels)]
-    for row, (name, figures) in enumerate(values.items()):
-        colour = COLOURS[row % len(COLOURS)]
-        for i, value in enumerate(figures):
-            tall = (value or 0) / top * (HEIGHT - 2 * MARGIN)
-            place = f"x='{MARGIN + slot * i + width * row:.1f}' y='{HEIGHT - MARGIN - tall:.1f}'"
-            shape = f"<rect {place} width='{width:.1f}' height='{tall:.1f}' fill='{colour}'>"
-            marks.append(f"{shape}<title>{escape(name)}: {value}</title></rect>")
-    return _svg(marks) + "".join(
-        f"<span style='color:{COLOURS[i % len(COLOURS)]}'>■ {escape(name)} </span>"
-        for i, name in enumerate(values)
-    )
+    """One bar per row and group of users."""
+    figure, axes = _axes()
+    width = 0.8 / max(len(values), 1)
+    for place, (name, figures) in enumerate(values.items()):
+        left = [group + (place + 0.5) * width - 0.4 for group in range(len(labels))]
+        axes.bar(left, [value or 0.0 for value in figures], width, label=name)
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_ylabel(MAIN_METRIC)
+    return _svg(figure)
 
 
-def _text(x: float, y: float, text: str) -> str:
-    return f"<text x='{x:.1f}' y='{y:.1f}' font-size='12' text-anchor='middle'>{escape(text)}</text>"
+def _axes() -> tuple[Figure, Axes]:
+    """An empty plot in as many colours as a leaderboard has rows."""
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_prop_cycle(color=colormaps["tab20"](range(20)))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
 
 
-def _svg(marks: Sequence[str]) -> str:
-    low = HEIGHT - MARGIN
-    axes = f"M{MARGIN} {MARGIN}V{low}H{WIDTH - MARGIN}"
-    path = f"<path d='{axes}' fill='none' stroke='#888'/>"
-    return f"<svg width='{WIDTH}' height='{HEIGHT}'>{path}{''.join(marks)}</svg>"
+def _svg(figure: Figure) -> str:
+    """The plot with its legend beside it, as SVG that stands in HTML."""
+    figure.legend(loc="outside right center", frameon=False, fontsize="small")
+    text = io.StringIO()
+    figure.savefig(text, format="svg")
+    return text.getvalue()[text.getvalue().index("<svg") :]

@@ -9,6 +9,7 @@ from features.settings import Settings
 from tests.training.logs import planted_log
 from training.evaluation import judge_bundle
 from training.leaderboard import Leaderboard, LeaderboardConfig, read_config, run_leaderboard
+from training.leaderboard_page import write_page
 from training.settings import TrainingSettings
 
 UNTRACKED = TrainingSettings(mlflow_uri="off")
@@ -72,3 +73,13 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "b.toml").write_text(text)
     with pytest.raises(BadInputError, match="is no leaderboard"):
         read_config(tmp_path / "b.toml")
+
+
+def test_the_page_holds_the_table_groups_and_plots_and_loads_nothing(planted: Settings) -> None:
+    page = write_page(board(config_of(ALL_DAYS, ONE_DAY), planted), "two < three", planted.root / "page.html")
+    text = page.read_text()
+    assert "two &lt; three" in text
+    assert text.count("<svg") == 3, "tag diversity and two groupings; popularity has no searches"
+    assert "recall_at_50 by history" in text
+    assert "<script" not in text
+    assert "src=" not in text
