@@ -54,16 +54,21 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
     settings = settings or Settings()
     newest = max(days)
     _drop_snapshots_of_another_rule(settings)
-    wanted = sorted(_stale_days(newest, settings) | set(days))
-    sources = sources_of(wanted, settings)  # before the build: what is ingested meanwhile may not be in it
+    done = snapshot_days(settings)
+    last = max([newest, *done])
+    curated = [day for day in Lake(settings).day_counts(WATCHES) if day <= last]
+    sources = sources_of(curated, settings)  # before the build: what is ingested meanwhile may not be in it
+    noted = _noted_sources(settings)
+    stale = {day for day in curated if day not in done or noted.get(day) != sources[day]}
+    wanted = sorted(stale | set(days))
     for day, rows in build_snapshots(wanted, settings):
         log.info("snapshot written", day=day, **rows)
     store = FeatureStore(settings)
     store.apply()
-    done = store.online_until() or end_of(newest)
-    until = max(end_of(wanted[-1]), done)
-    store.materialize(min(end_of(wanted[0]), done + timedelta(microseconds=1)), until)
-    _note_sources(sources, settings)
+    online = store.online_until() or end_of(newest)
+    until = max(end_of(wanted[-1]), online)
+    store.materialize(min(end_of(wanted[0]), online + timedelta(microseconds=1)), until)
+    _note_sources({day: sources[day] for day in wanted}, settings)
     checked = _check_parity(store, settings, max(snapshot_days(settings)))
     log.info("features materialized", newest=newest, snapshots=len(wanted), parity_checked=checked)
     return newest
@@ -72,15 +77,6 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
 def newest_day(*, settings: Settings | None = None) -> str | None:
     """The newest day with a complete snapshot, or ``None``."""
     return max(snapshot_days(settings or Settings()), default=None)
-
-
-def _stale_days(newest: str, settings: Settings) -> set[str]:
-    """Curated days up to the newest snapshot whose snapshot is missing or made of something else."""
-    done = snapshot_days(settings)
-    last = max([newest, *done])
-    curated = [day for day in Lake(settings).day_counts(WATCHES) if day <= last]
-    noted, now = _noted_sources(settings), sources_of(curated, settings)
-    return {day for day in curated if day not in done or noted.get(day) != now[day]}
 
 
 def _noted_sources(settings: Settings) -> dict[str, str]:

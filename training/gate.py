@@ -19,8 +19,9 @@ from features.errors import BadInputError
 from features.lake import Lake
 from features.settings import Settings
 from training.build import build_bundle
-from training.evaluation import MAIN_METRIC, Judgement, Metrics, judge_bundle
+from training.evaluation import Judgement, judge_bundle
 from training.intervals import paired_interval
+from training.metrics import MAIN_METRIC, MAX_MEAN_COSINE, Metrics
 from training.models import Run
 from training.models.popularity import PopularityConfig
 from training.tracking import NoTracker
@@ -29,8 +30,6 @@ log = structlog.get_logger(__name__)
 
 MIN_RELATIVE_CHANGE: Final = -0.01
 """Lowest acceptable lower end of the interval."""
-MAX_MEAN_COSINE: Final = 0.95
-"""Above it the interests of a user are one and the same: collapsed."""
 MIN_COVERAGE_RATIO: Final = 0.5
 """Smallest share of the champion's coverage."""
 

@@ -18,9 +18,9 @@ from tqdm import tqdm
 from training.activation import ActivationRecord
 from training.checkpoint import Checkpoint
 from training.config import InterestConfig
-from training.evaluation import MAIN_METRIC, Metrics
 from training.examples import Examples
 from training.group import Group
+from training.metrics import MAIN_METRIC, MAX_MEAN_COSINE, Metrics
 from training.network import InterestNetwork
 from training.optimizer import AverageWeights, Optimizer, schedule
 from training.sampling import NegativeSampler
@@ -31,8 +31,6 @@ log = structlog.get_logger(__name__)
 
 WARM_SHARE: Final = 0.2
 """Share of the steps with a raised temperature."""
-COLLAPSED_COSINE: Final = 0.95
-"""Mean cosine between a user's interests above which they are one and the same."""
 
 Validate = Callable[[InterestNetwork], Metrics]
 
@@ -189,7 +187,7 @@ class _Fitting:
         if self._group.is_first:
             tracker.log_metrics(curve | metrics, step=progress.epoch)
         log.info("epoch finished", epoch=progress.epoch, **curve, **{MAIN_METRIC: metrics.get(MAIN_METRIC)})
-        if (cosine := metrics.get("mean_cosine")) is not None and cosine > COLLAPSED_COSINE:
+        if (cosine := metrics.get("mean_cosine")) is not None and cosine > MAX_MEAN_COSINE:
             log.warning("interests collapsed", mean_cosine=cosine, epoch=progress.epoch)
         waited = progress.epoch - self._best.epoch
         progress.is_finished = progress.epoch >= self._plan.epochs or (

@@ -15,6 +15,8 @@ from features.merge import NO_VIDEO
 CUTOFFS: Final = (20, 50, 100, 200)
 MAIN_CUTOFF: Final = 50
 MAIN_METRIC: Final = f"recall_at_{MAIN_CUTOFF}"
+MAX_MEAN_COSINE: Final = 0.95
+"""Above it the interests of a user are one and the same: collapsed."""
 
 Metrics = dict[str, float | None]
 """By name; ``None`` where nobody could be judged."""

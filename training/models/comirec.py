@@ -24,9 +24,8 @@ from torch.nn import functional as F
 from training.capsules import route_capsules
 from training.encoder import VIDEO_SPREAD
 from training.models import Run, Trained
-from training.network import InterestNetwork, Routed
-from training.pooling import pool, pool_prefixes
-from training.tokens import TokensConfig, WatchTokens
+from training.token_networks import PooledNetwork, TokensNetwork
+from training.tokens import TokensConfig
 from training.trainer import Recipe, train_interests
 
 HIDDEN_FACTOR: Final = 4
@@ -46,13 +45,12 @@ class ComirecConfig(TokensConfig):
     """Rounds of dynamic routing."""
 
 
-class SelfAttentionNetwork(InterestNetwork):
+class SelfAttentionNetwork(PooledNetwork):
     """Pools the history K times, each time with its own attention (ComiRec-SA)."""
 
     def __init__(self, num_rows: int, config: TokensConfig) -> None:
-        super().__init__(num_rows, temperature=config.temperature, learn_temperature=config.learn_temperature)
+        super().__init__(num_rows, config)
         dim, hidden = config.dim, HIDDEN_FACTOR * config.dim
-        self.tokens = WatchTokens(num_rows, config)
         self.places = nn.Embedding(config.history_length, dim)
         self.to_hidden = nn.Linear(dim, hidden, bias=False)
         self.to_logits = nn.Linear(hidden, config.num_interests, bias=False)
@@ -60,46 +58,21 @@ class SelfAttentionNetwork(InterestNetwork):
         nn.init.normal_(self.to_hidden.weight, std=1 / (VIDEO_SPREAD * dim**0.5))
         nn.init.normal_(self.to_logits.weight, std=LOGIT_SPREAD / hidden**0.5)
 
-    def forward(
-        self,
-        video_rows: Int64[Tensor, "B L"],
-        actions: Int64[Tensor, "B L"],
-        age_days: Float32[Tensor, "B L"],
-    ) -> Float[Tensor, "B K D"]:
-        """See ``InterestNetwork``."""
-        pooled, _ = pool(*self.attend(video_rows, actions))
-        return F.normalize(pooled, dim=2)
-
-    def route_prefixes(
-        self,
-        video_rows: Int64[Tensor, "B L"],
-        actions: Int64[Tensor, "B L"],
-        age_days: Float32[Tensor, "B L"],
-    ) -> Routed:
-        """See ``InterestNetwork``."""
-        pooled = pool_prefixes(*self.attend(video_rows, actions)).flatten(0, 1)
-        return Routed(F.normalize(pooled, dim=2))
-
-    def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        """See ``InterestNetwork``."""
-        return self.tokens.item_vectors(rows)
-
     def attend(
         self, video_rows: Int64[Tensor, "B L"], actions: Int64[Tensor, "B L"]
     ) -> tuple[Float[Tensor, "B L D"], Float[Tensor, "B L K"], Bool[Tensor, "B L"]]:
-        """Tokens, the attention logits of each interest over them, and which are real."""
+        """See ``PooledNetwork``."""
         tokens, real = self.tokens(video_rows, actions)
         number = (real.long().cumsum(dim=1) - 1).clamp(0, self.places.num_embeddings - 1)
         return tokens, self.to_logits(torch.tanh(self.to_hidden(tokens + self.places(number)))), real
 
 
-class DynamicRoutingNetwork(InterestNetwork):
+class DynamicRoutingNetwork(TokensNetwork):
     """Routes watches to capsules, each through its own matrix (ComiRec-DR)."""
 
     def __init__(self, num_rows: int, config: ComirecConfig) -> None:
-        super().__init__(num_rows, temperature=config.temperature, learn_temperature=config.learn_temperature)
+        super().__init__(num_rows, config)
         dim, num_interests = config.dim, config.num_interests
-        self.tokens = WatchTokens(num_rows, config)
         spread = MATRIX_SPREAD * dim**-0.5 * torch.randn(num_interests, dim, dim)
         self.matrices = nn.Parameter(torch.eye(dim) + spread)
         self.num_rounds = config.num_rounds
@@ -116,10 +89,6 @@ class DynamicRoutingNetwork(InterestNetwork):
         logits = torch.zeros_like(votes[:, :, :, 0])
         active = torch.ones_like(logits[:, :, 0], dtype=torch.bool)
         return F.normalize(route_capsules(votes, logits, real, active, self.num_rounds), dim=2)
-
-    def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        """See ``InterestNetwork``."""
-        return self.tokens.item_vectors(rows)
 
 
 Config = ComirecConfig

@@ -9,14 +9,12 @@ Shape letters: B users, L watches, D dimensions, N videos.
 """
 
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.nn import functional as F
 
 from training.models import Run, Trained
-from training.network import InterestNetwork, Routed
-from training.pooling import pool, pool_prefixes
-from training.tokens import One, TokensConfig, WatchTokens
+from training.token_networks import PooledNetwork
+from training.tokens import One, TokensConfig
 from training.trainer import Recipe, train_interests
 
 
@@ -27,41 +25,13 @@ class MeanPoolingConfig(TokensConfig):
     """Always 1."""
 
 
-class MeanPoolingNetwork(InterestNetwork):
+class MeanPoolingNetwork(PooledNetwork):
     """Averages the history."""
 
-    def __init__(self, num_rows: int, config: MeanPoolingConfig) -> None:
-        super().__init__(num_rows, temperature=config.temperature, learn_temperature=config.learn_temperature)
-        self.tokens = WatchTokens(num_rows, config)
-
-    def forward(
-        self,
-        video_rows: Int64[Tensor, "B L"],
-        actions: Int64[Tensor, "B L"],
-        age_days: Float32[Tensor, "B L"],
-    ) -> Float[Tensor, "B 1 D"]:
-        """See ``InterestNetwork``."""
-        pooled, _ = pool(*self._even(video_rows, actions))
-        return F.normalize(pooled, dim=2)
-
-    def route_prefixes(
-        self,
-        video_rows: Int64[Tensor, "B L"],
-        actions: Int64[Tensor, "B L"],
-        age_days: Float32[Tensor, "B L"],
-    ) -> Routed:
-        """See ``InterestNetwork``."""
-        pooled = pool_prefixes(*self._even(video_rows, actions)).flatten(0, 1)
-        return Routed(F.normalize(pooled, dim=2))
-
-    def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        """See ``InterestNetwork``."""
-        return self.tokens.item_vectors(rows)
-
-    def _even(
+    def attend(
         self, video_rows: Int64[Tensor, "B L"], actions: Int64[Tensor, "B L"]
     ) -> tuple[Float[Tensor, "B L D"], Float[Tensor, "B L 1"], Bool[Tensor, "B L"]]:
-        """Tokens, the same logit for each, and which are real."""
+        """See ``PooledNetwork``: the same logit for each watch."""
         tokens, real = self.tokens(video_rows, actions)
         return tokens, torch.zeros_like(tokens[:, :, :1]), real
 

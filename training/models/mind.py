@@ -28,8 +28,8 @@ from torch.nn import functional as F
 from training.capsules import route_capsules
 from training.config import Assignment
 from training.models import Run, Trained
-from training.network import InterestNetwork
-from training.tokens import TokensConfig, WatchTokens
+from training.token_networks import TokensNetwork
+from training.tokens import TokensConfig
 from training.trainer import Recipe, train_interests
 
 LOGIT_SPREAD: Final = 1.0
@@ -50,12 +50,11 @@ class MindConfig(TokensConfig):
     """Users with few watches get fewer interests."""
 
 
-class MindNetwork(InterestNetwork):
+class MindNetwork(TokensNetwork):
     """Routes watches to capsules."""
 
     def __init__(self, num_rows: int, config: MindConfig) -> None:
-        super().__init__(num_rows, temperature=config.temperature, learn_temperature=config.learn_temperature)
-        self.tokens = WatchTokens(num_rows, config)
+        super().__init__(num_rows, config)
         self.bilinear = nn.Linear(config.dim, config.dim, bias=False)
         self.bilinear.weight.data.copy_(MAP_SCALE * torch.eye(config.dim))
         self.num_rounds = config.num_rounds
@@ -81,10 +80,6 @@ class MindNetwork(InterestNetwork):
         capsules = route_capsules(votes, logits, real, active, self.num_rounds)
         valid = (active.long().cumsum(dim=1) - 1).unsqueeze(2).expand(capsules.shape)
         return F.normalize(capsules.gather(1, valid), dim=2)
-
-    def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        """See ``InterestNetwork``."""
-        return self.tokens.item_vectors(rows)
 
     def active(self, real: Bool[Tensor, "B L"]) -> Bool[Tensor, "B K"]:
         """The first K' interests of each user: number k needs 2^k watches, the first none."""
