@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from features.bundle import EXTRACTOR, Bundle
-from features.capacity import keep_active
+from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Pruner, count_positives
 from features.history import History, pad_histories
 from features.schema import PAD_ROW
 
@@ -27,9 +27,13 @@ class UserInterests:
 
 
 class InterestExtractor:
-    """The ONNX program of one ``interests`` bundle. Safe to call from several threads."""
+    """The ONNX program of one ``interests`` bundle. Safe to call from several threads.
 
-    def __init__(self, bundle: Bundle) -> None:
+    Args:
+        capacity: which interests are searched.
+    """
+
+    def __init__(self, bundle: Bundle, capacity: Capacity = DEFAULT_CAPACITY) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -40,8 +44,10 @@ class InterestExtractor:
         )
         self._vocabulary = bundle.vocabulary
         self._length = bundle.manifest.history_length
+        record = ActivationTable(bundle.activation, bundle.manifest.num_interests)
+        self._pruner = Pruner.of(record, capacity)
 
-    def extract(self, history: History, now: datetime) -> UserInterests | None:
+    def extract(self, user_id: int, history: History, now: datetime) -> UserInterests | None:
         """Interests of one user, or ``None`` if the bundle knows no video of the history.
 
         Args:
@@ -51,4 +57,6 @@ class InterestExtractor:
         if (batch.video_rows == PAD_ROW).all():
             return None
         interests, activation = self._session.run(["interests", "activation"], batch.feed())
-        return UserInterests(interests[0], activation[0], keep_active(activation)[0])
+        num_positives = count_positives(batch.video_rows, batch.actions)
+        kept = self._pruner.keep(np.array([user_id]), interests, activation, num_positives)
+        return UserInterests(interests[0], activation[0], kept[0])

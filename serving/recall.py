@@ -79,7 +79,8 @@ class Recaller:
             return self._popular_result(user_id, None, top_n, Reason.UNKNOWN_USER, watch)
         with watch.stage("interests"):
             # The moment that the history was built for: as in training, not the clock of this machine.
-            interests = self._extractor.extract(user.history, user.feature_time or datetime.now(UTC))
+            now = user.feature_time or datetime.now(UTC)
+            interests = self._extractor.extract(user_id, user.history, now)
         if interests is None:
             return self._popular_result(user_id, user, top_n, Reason.NO_HISTORY, watch)
         try:

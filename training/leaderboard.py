@@ -22,6 +22,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from features.bundle import open_bundle
+from features.capacity import DEFAULT_CAPACITY, Capacity
 from features.days import parse_moment, parse_span
 from features.errors import BadInputError, FacetError
 from features.lake import Lake
@@ -77,17 +78,22 @@ class LeaderboardConfig(BaseModel):
 
 
 class Result(BaseModel):
-    """One row with one seed; without ``metrics`` it is trained and not judged on ``days`` yet."""
+    """One row with one seed; it is judged anew for other ``days`` and for another rule of capacity."""
 
     bundle: Path
     minutes: float
     days: str = ""
+    capacity: Capacity | None = None
     metrics: Metrics = {}
     groups: dict[str, dict[str, Metrics]] = {}
     user_ids: list[int] = []
     main: list[float] = []
     megabytes: float = 0.0
     examples_per_second: float | None = None
+
+    def is_judged(self, days: str) -> bool:
+        """Whether the metrics are those of ``days`` and of today's pruning."""
+        return bool(self.metrics) and (self.days, self.capacity) == (days, DEFAULT_CAPACITY)
 
     def judgement(self) -> Judgement:
         """As the paired interval wants it."""
@@ -188,7 +194,7 @@ def _attempt(job: _Job) -> Result | str:
 def _result(job: _Job) -> Result:
     path = job.folder / f"{_key(job)}.json"
     result = Result.model_validate_json(path.read_text()) if path.exists() else None
-    if result is None or not ((result.metrics and result.days == job.days) or result.bundle.exists()):
+    if result is None or not (result.is_judged(job.days) or result.bundle.exists()):
         started = time.perf_counter()
         bundle = train(
             job.row.model,
@@ -200,7 +206,7 @@ def _result(job: _Job) -> Result:
         )
         result = Result(bundle=bundle, minutes=(time.perf_counter() - started) / 60)
         _write(path, result)
-    if not result.metrics or result.days != job.days:
+    if not result.is_judged(job.days):
         result = _judged(result, job)
         _write(path, result)
     return result
@@ -212,6 +218,7 @@ def _judged(result: Result, job: _Job) -> Result:
     size = sum(file.stat().st_size for file in result.bundle.rglob("*") if file.is_file())
     facts = {
         "days": job.days,
+        "capacity": DEFAULT_CAPACITY,
         "metrics": judged.metrics,
         "groups": judged.groups,
         "user_ids": judged.user_ids.tolist(),

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Float32, Int64
 
 from features.bundle import EXTRACTOR, RANKING_KIND, Bundle, open_bundle
-from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, count_positives, keep_active
+from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Pruner, count_positives
 from features.errors import BadInputError
 from features.history import HISTORY_LENGTH, HistoryBatch, pad_histories
 from features.lake import Lake
@@ -89,8 +89,7 @@ class InterestRanker:
 
     Args:
         vocabulary: its order is the popular order.
-        capacity: which interests are searched.
-        record: what training recorded of the users, for a capacity that uses it.
+        pruner: decides which interests are searched.
     """
 
     def __init__(
@@ -100,15 +99,13 @@ class InterestRanker:
         vectors: Float32[np.ndarray, "V D"],
         *,
         history_length: int,
-        capacity: Capacity = DEFAULT_CAPACITY,
-        record: ActivationTable | None = None,
+        pruner: Pruner,
     ) -> None:
         self._extract = extract
         self._vocabulary = vocabulary
         self._vectors = vectors
         self._length = history_length
-        self._capacity = capacity
-        self._record = record if capacity.use_record else None
+        self._pruner = pruner
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
@@ -116,7 +113,9 @@ class InterestRanker:
         batch = pad_histories(histories, self._vocabulary, length=self._length, now=past.moment)
         interests, activation = self._extract(batch)
         known = (batch.video_rows != PAD_ROW).any(axis=1)
-        searched = self._kept(user_ids, activation, batch) & known[:, None]
+        num_positives = count_positives(batch.video_rows, batch.actions)
+        kept = self._pruner.keep(user_ids, interests, activation, num_positives)
+        searched = kept & known[:, None]
         users, videos = _seen_places(past.seen, user_ids, self._vocabulary)
 
         found, values = self._search(interests, searched, users, videos, top_n)
@@ -125,14 +124,6 @@ class InterestRanker:
         unseen = first_unseen(popular, users, videos, num_users=len(user_ids), top_n=top_n)
         lists = _replace(lists, ~known, unseen, self._vocabulary.video_ids)
         return Ranked(lists, interests, searched, found)
-
-    def _kept(
-        self, user_ids: Int64[np.ndarray, " B"], activation: Float32[np.ndarray, "B K"], batch: HistoryBatch
-    ) -> Bool[np.ndarray, "B K"]:
-        if self._record is not None:
-            recorded, has_record = self._record.lookup(user_ids)
-            activation = np.where(has_record[:, None], recorded, activation)
-        return keep_active(activation, self._capacity, count_positives(batch.video_rows, batch.actions))
 
     def _search(
         self,
@@ -200,8 +191,7 @@ def open_ranker(bundle: Bundle, *, capacity: Capacity = DEFAULT_CAPACITY, num_th
         bundle.vocabulary,
         bundle.vectors,
         history_length=bundle.manifest.history_length,
-        capacity=capacity,
-        record=ActivationTable(bundle.activation, bundle.manifest.num_interests),
+        pruner=Pruner.of(ActivationTable(bundle.activation, bundle.manifest.num_interests), capacity),
     )
 
 

@@ -10,6 +10,7 @@ import structlog
 import torch
 
 from features.bundle import INTERESTS_KIND
+from features.capacity import Pruner, shares_of
 from features.errors import BadInputError
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
@@ -121,6 +122,7 @@ class _Training:
                 self._vocabulary,
                 extractor.table.numpy()[PAD_ROW + 1 :],
                 history_length=self._config.history_length,
+                pruner=Pruner(shares_of(self._record.counts)),
             )
             return judge(ranker, past, targets, catalogue).metrics
 

@@ -20,6 +20,7 @@ import pytest
 from jaxtyping import Float32, Int64
 
 from features.bundle import Bundle, open_bundle
+from features.capacity import Capacity
 from features.history import History
 from features.release import Release
 from features.settings import Settings
@@ -58,9 +59,9 @@ class RecordingExtractor(InterestExtractor):
         super().__init__(bundle)
         self.moments: list[datetime] = []
 
-    def extract(self, history: History, now: datetime) -> UserInterests | None:
+    def extract(self, user_id: int, history: History, now: datetime) -> UserInterests | None:
         self.moments.append(now)
-        return super().extract(history, now)
+        return super().extract(user_id, history, now)
 
 
 def recaller(
@@ -119,7 +120,10 @@ def test_explain_reports_weight_hits_and_tags_of_every_interest(settings: Settin
 def test_a_pruned_interest_is_reported_and_finds_nothing(settings: Settings) -> None:
     # Only the newest watch is a positive, so interest 1 has weight 0. Interest 0 orders 30, 50, 40.
     only_newest = user(1, [(20, PLAYED), (10, POSITIVE)])
-    result = recaller(settings, only_newest).recall(1, 3, explain=True)
+    bundle = open_bundle(write_interests(settings))
+    extractor = InterestExtractor(bundle, Capacity(prior_strength=0.1))
+    home = Settings(home=settings.root / "other")
+    result = recaller(home, only_newest, extractor=extractor).recall(1, 3, explain=True)
     assert listed(result.candidates) == [(30, 0), (50, 0), (40, 0)]
     assert [c.also_found_by for c in result.candidates] == [(), (), ()]
     pruned = result.interests[1]

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from features.capacity import Capacity
 from features.errors import BadInputError
 from features.settings import Settings
 from tests.training.logs import planted_log
 from training.evaluation import judge_bundle
-from training.leaderboard import Leaderboard, LeaderboardConfig, read_config, run_leaderboard
+from training.leaderboard import Leaderboard, LeaderboardConfig, Result, read_config, run_leaderboard
 from training.leaderboard_page import write_page
 from training.settings import TrainingSettings
 
@@ -59,6 +60,18 @@ def test_a_killed_run_trains_only_what_is_missing(planted: Settings) -> None:
     assert len(bundles_of(planted)) == 2
     assert board(config_of(ALL_DAYS, ONE_DAY), planted) == whole
     assert len(bundles_of(planted)) == 2
+
+
+def test_figures_of_another_pruning_are_judged_anew_without_training(planted: Settings) -> None:
+    whole = board(config_of(ALL_DAYS), planted)
+    (path,) = (planted.root / "leaderboards" / "b").glob("*.json")
+    result = Result.model_validate_json(path.read_text())
+    older = result.model_copy(
+        update={"capacity": Capacity(rule="all"), "metrics": result.metrics | {"recall_at_50": 9.0}}
+    )
+    path.write_text(older.model_dump_json())
+    assert board(config_of(ALL_DAYS), planted) == whole
+    assert len(bundles_of(planted)) == 1
 
 
 def test_one_failing_row_does_not_stop_the_others(planted: Settings) -> None:

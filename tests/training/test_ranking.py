@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.bundle import RANKING_SCHEMA
+from features.capacity import Capacity, Pruner
 from features.errors import BadInputError
 from features.history import HistoryBatch
 from features.merge import NO_VIDEO
@@ -52,7 +53,8 @@ def past(tmp_path: Path) -> Past:
 
 @pytest.fixture
 def ranker() -> InterestRanker:
-    return InterestRanker(east_and_north, VOCABULARY, VECTORS, history_length=4)
+    pruner = Pruner(np.array([0.5, 0.5]), Capacity(min_share=0.2, prior_strength=0.1))
+    return InterestRanker(east_and_north, VOCABULARY, VECTORS, history_length=4, pruner=pruner)
 
 
 def test_each_video_comes_once_under_its_best_interest_without_what_was_seen(

@@ -1,9 +1,10 @@
 """MIND gives users with few watches few interests; the others are copies that cost nothing."""
 
+import numpy as np
 import pytest
 import torch
 
-from features.capacity import keep_active
+from features.capacity import Pruner
 from features.positives import Action
 from tests.training.networks import NUM_ROWS, SMALL, small_network
 from training.models.mind import MindConfig, MindNetwork
@@ -29,7 +30,10 @@ def test_interests_beyond_are_copies_of_the_last_valid_one_and_are_not_searched(
     assert (interests[0, 0] - interests[0, 1]).abs().max() > 1e-3
     assert torch.equal(interests[0, 1], interests[0, 2])
     assert activation[0, 2].item() == 0.0
-    assert not keep_active(activation.numpy())[0, 2]
+    pruner = Pruner(np.full(3, 1 / 3))
+    kept = pruner.keep(np.array([1]), interests.detach().numpy(), activation.detach().numpy(), np.array([7]))
+    assert kept[0].tolist().count(True) == 2
+    assert not kept[0, 2]
 
 
 def test_every_user_gets_all_interests_when_told_so() -> None:
