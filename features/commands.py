@@ -1,0 +1,110 @@
+"""Commands about logs and features."""
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from features.console import DaysArgument, JsonFlag, out, report
+from features.days import add_days, day_of, parse_days
+from features.errors import BadInputError
+from features.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def simulate(
+    days: Annotated[int, typer.Option(min=1, help="days of logs")] = 21,
+    last_day: Annotated[str | None, typer.Option(help="last UTC day; yesterday if unset")] = None,
+    users: Annotated[int, typer.Option(min=1)] = 3000,
+    videos: Annotated[int, typer.Option(min=1)] = 5000,
+    noise: Annotated[float, typer.Option(min=0, max=1, help="1: choices ignore interests")] = 0.1,
+    dirt: Annotated[float, typer.Option(min=0, max=1, help="share of rows to damage")] = 0.0,
+    seed: int = 7,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write landing files of an invented app whose users have planted interests."""
+    from features.sources.simulator import SimulationConfig
+    from features.sources.simulator import simulate as run
+
+    config = SimulationConfig(
+        num_days=days,
+        last_day=last_day or add_days(day_of(datetime.now(UTC)), -1),
+        num_users=users,
+        num_videos=videos,
+        noise=noise,
+        dirt=dirt,
+        seed=seed,
+    )
+    simulated = run(config, Settings())
+    facts = {
+        "events": simulated.num_events,
+        "first_day": simulated.days[0],
+        "last_day": simulated.days[-1],
+        "landing": str(Settings().landing),
+    }
+    report(facts, as_json)
+
+
+@app.command("import")
+def import_logs(
+    source: Annotated[str, typer.Argument(help="kuairand")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Turn a public log into landing files."""
+    from features.sources.kuairand import import_kuairand
+
+    if source != "kuairand":
+        raise BadInputError(f"unknown source {source!r}; known: kuairand")
+    report(dataclasses.asdict(import_kuairand(folder, Settings())), as_json)
+
+
+@app.command()
+def ingest(days: DaysArgument, as_json: JsonFlag = False) -> None:
+    """Landing files to curated day partitions: typed, deduplicated, checked; bad rows to quarantine."""
+    from features.ingest import ingest as run
+    from features.lake import Lake
+
+    settings = Settings()
+    staged = run(parse_days(days), settings=settings)
+    lake = Lake(settings)
+    partitions = {
+        f"{part.table}/{part.day}": {"rows": part.rows, "checksum": lake.checksum(part.table, part.day)}
+        for part in staged.partitions
+    }
+    totals = {
+        name: sum(getattr(count, name) for count in staged.counts)
+        for name in ("read", "kept", "duplicate", "quarantined")
+    }
+    if not as_json:
+        _print_counts([count.model_dump() for count in staged.counts])
+    report(
+        totals
+        | {"balanced": all(count.balanced for count in staged.counts)}
+        | ({"counts": [c.model_dump() for c in staged.counts], "partitions": partitions} if as_json else {}),
+        as_json,
+    )
+
+
+@app.command()
+def materialize(day: Annotated[str, typer.Argument(metavar="DAY")], as_json: JsonFlag = False) -> None:
+    """Build the features of DAY, and of earlier days that lack them, and fill the online store."""
+    from features.materialize import materialize as run
+
+    report({"day": run(parse_days(day)), "feature_store": str(Settings().feast)}, as_json)
+
+
+def _print_counts(counts: list[dict[str, Any]]) -> None:
+    table = Table(
+        "landing day", "table", "read", "kept", "duplicate", "quarantined", "most frequent rule", box=None
+    )
+    for count in counts:
+        numbers = [f"{count[name]:,}" for name in ("read", "kept", "duplicate", "quarantined")]
+        worst = max(count["rules"], key=count["rules"].get, default="")
+        table.add_row(count["landing_day"], count["table"], *numbers, worst)
+    out.print(table)

@@ -1,0 +1,112 @@
+"""Commands about releases: publish, go back, ask, run."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from features.console import JsonFlag, out, report, say
+from features.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def publish(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", exists=True, file_okay=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Load the bundles' item vectors into Milvus, verify them, and make them the current release."""
+    from serving.publish import publish as run
+
+    report({"release": run(bundles, settings=Settings())}, as_json)
+
+
+@app.command()
+def rollback(
+    version: Annotated[str | None, typer.Argument(help="a kept release; the one before if unset")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make an earlier release the current one."""
+    from serving.embedded import milvus_server
+    from serving.publish import rollback as run
+    from serving.settings import ServingSettings
+
+    settings, serving = Settings(), ServingSettings()
+    with milvus_server(serving, settings):
+        report({"release": run(version, settings=settings, serving_settings=serving)}, as_json)
+
+
+@app.command()
+def recall(
+    user_id: Annotated[int, typer.Argument(metavar="USER", min=0)],
+    top_n: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    explain: Annotated[bool, typer.Option("--explain", help="show the interests behind the list")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Candidates of one user from the current release, and which interest found each."""
+    from serving.run import keep_out
+
+    keep_out(("torch", "mlflow"))  # Feast imports torch wherever it is installed; seconds that nobody needs
+    from serving.embedded import milvus_server
+    from serving.recall import open_recaller
+    from serving.settings import ServingSettings
+
+    settings, serving = Settings(), ServingSettings()
+    with milvus_server(serving, settings):
+        result = open_recaller(settings, serving).recall(user_id, top_n, explain)
+    _print_recall(dataclasses.asdict(result), as_json)
+
+
+@app.command()
+def serve() -> None:
+    """Run the HTTP API of the current release."""
+    from serving.run import serve as run
+
+    run()
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine: Airflow, Milvus Lite, MLflow, Feast UI and the API; Ctrl-C ends it."""
+    from serving.stack import run_stack
+
+    with run_stack(Settings()) as stack:
+        for endpoint in stack.endpoints.values():
+            out.print(f"{endpoint.title:<12} {endpoint.url}")
+        stack.wait()
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Check everything that Facet needs, and say what to do about what is missing."""
+    from serving.doctor import examine
+
+    findings = examine(Settings())
+    for finding in findings:
+        mark = "ok " if finding.is_well else ("!! " if finding.is_required else "-- ")
+        say(f"{mark} {finding.subject:<24} {finding.text}", as_json)
+    failed = [finding.subject for finding in findings if finding.is_required and not finding.is_well]
+    report({"failed": failed, "checked": len(findings)}, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print_recall(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        report(result, as_json)
+        return
+    out.print(
+        f"user {result['user_id']}, release {result['release']}"
+        + (f", {result['reason']}" if result["reason"] else "")
+    )
+    for interest in result["interests"]:
+        out.print("  " + ", ".join(f"{name} {value}" for name, value in interest.items()))
+    table = Table("rank", "video", "score", "interest", "tags", box=None)
+    for rank, candidate in enumerate(result["candidates"]):
+        found_by = str(candidate["interest"]) if candidate["interest"] >= 0 else "popular"
+        tags = ", ".join(map(str, candidate["tags"] or []))
+        table.add_row(str(rank), str(candidate["video_id"]), f"{candidate['score']:.3f}", found_by, tags)
+    out.print(table)

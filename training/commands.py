@@ -1,0 +1,139 @@
+"""Commands about models: train, judge, compare, search settings, rank."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from features.console import BundlePath, JsonFlag, MomentOption, figure, out, report
+from features.days import parse_moment, parse_span
+from features.errors import BadInputError
+from features.settings import Settings
+
+WIDE: Final = 240
+"""Columns of a leaderboard, also where no terminal says how wide it is."""
+
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="a file of training/models, for example single_activation")],
+    until: MomentOption,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train MODEL on the watches before --until; prints the path of its bundle last."""
+    from training.run import train as run
+
+    moment = parse_moment(until)
+    bundle = run(model, moment, settings=Settings(), overrides=settings or [], show_progress=not as_json)
+    out.print(json.dumps({"bundle": str(bundle)}) if as_json else str(bundle))
+
+
+@app.command()
+def evaluate(
+    bundle: BundlePath,
+    days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],
+    half: Annotated[str, typer.Option(help="of the users: tune, report or all")] = "all",
+    as_json: JsonFlag = False,
+) -> None:
+    """Judge a bundle on the positives of a time span, against the whole catalogue."""
+    from training.evaluation import judge_bundle
+
+    if half not in ("tune", "report", "all"):
+        raise BadInputError(f"--half {half} is none of tune, report, all")
+    start, end = parse_span(days)
+    judged = judge_bundle(bundle, start, end, settings=Settings(), half=cast(Any, half))
+    if not as_json:
+        _print_groups(judged.groups)
+    report(judged.metrics | ({"groups": judged.groups} if as_json else {}), as_json)
+
+
+@app.command()
+def leaderboard(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", exists=True, dir_okay=False, help="TOML")],
+    parallel: Annotated[int, typer.Option(min=1, help="rows trained at once")] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train and judge what CONFIG lists and is missing; prints one table and writes one page."""
+    from training.leaderboard import read_config, run_leaderboard
+    from training.leaderboard_page import write_page
+
+    settings, name = Settings(), config.stem
+    board = run_leaderboard(read_config(config), name, settings=settings, parallel=parallel)
+    page = write_page(board, name, settings.root / "leaderboards" / name / "leaderboard.html")
+    if not as_json:
+        _print_leaderboard(board.rows)
+    facts = {"rows": board.rows, "groups": board.groups} if as_json else {}
+    report(facts | {"page": str(page), "failed": board.failed}, as_json)
+    if board.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def tune(
+    model: Annotated[str, typer.Argument()],
+    until: MomentOption,
+    days: Annotated[str, typer.Option(metavar="A..B", help="days that trials are judged on")],
+    trials: Annotated[int, typer.Option(min=1, help="trials of the study, earlier ones included")],
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
+    space: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="TOML of bounds")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search the settings of MODEL on the users of the half "tune"; a killed search goes on."""
+    from training.tune import read_space
+    from training.tune import tune as run
+
+    bounds = read_space(space) if space else None
+    moment, span, fixed = parse_moment(until), parse_span(days), settings or []
+    best = run(model, moment, span, trials, settings=Settings(), overrides=fixed, space=bounds)
+    line = " ".join(f"--set {text}" for text in best.overrides)
+    report(dataclasses.asdict(best) | {"repeat": f"facet train {model} --until {until} {line}"}, as_json)
+
+
+@app.command("recall-batch")
+def recall_batch(
+    bundle: Annotated[Path, typer.Option(exists=True, file_okay=False)],
+    users: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Parquet with user_id int64")],
+    as_of: MomentOption,
+    out_file: Annotated[
+        Path, typer.Option("--out", help="Parquet: user_id, rank, video_id, score, interest")
+    ],
+    top_n: Annotated[int, typer.Option(min=1)] = 50,
+    as_json: JsonFlag = False,
+) -> None:
+    """Candidates of many users from one bundle and their histories before --as-of."""
+    from features.stage import write_parquet
+    from training.ranking import read_users
+    from training.ranking import recall_batch as run
+
+    rows = run(bundle, read_users(users), parse_moment(as_of), top_n, settings=Settings())
+    write_parquet(rows, out_file)
+    report({"rows": rows.num_rows, "out": str(out_file)}, as_json)
+
+
+def _print_groups(groups: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> None:
+    table = Table("grouping", "group", "users", "recall_at_50", "ndcg_at_50", box=None)
+    for grouping, members in groups.items():
+        for label, metrics in members.items():
+            figures = [figure(metrics.get(name)) for name in ("recall_at_50", "ndcg_at_50")]
+            table.add_row(grouping, label, f"{metrics['num_users']:.0f}", *figures)
+    out.print(table)
+
+
+def _print_leaderboard(rows: list[dict[str, Any]]) -> None:
+    from training.leaderboard_page import COLUMNS, cells
+
+    table = Table(box=None)
+    for heading in COLUMNS:
+        table.add_column(heading, no_wrap=True)
+    for line in rows:
+        table.add_row(*cells(line))
+    Console(highlight=False, width=WIDE).print(table)
