@@ -33,6 +33,8 @@ from training.run import train
 from training.settings import TrainingSettings
 
 MANY: Final = 4
+SEVERAL: Final = 3
+"""From so many true interests on, several vectors should beat one."""
 SHUFFLE_SEED: Final = 7
 COLUMNS: Final = (
     "true",
@@ -66,7 +68,11 @@ def main(until: str, days: str, overrides: list[str]) -> None:
     user_ids = judged["four"].user_ids
     planted = Planted.read(settings, day_of(moment - timedelta(microseconds=1)))
     match, chance = _matches(bundles["four"], user_ids, span, planted, settings)
-    groups = {"all": np.ones(len(user_ids), dtype=bool)}
+    groups = {
+        "all": np.ones(len(user_ids), dtype=bool),
+        f"below {SEVERAL}": match.num_planted < SEVERAL,
+        f"{SEVERAL} or more": match.num_planted >= SEVERAL,
+    }
     groups |= {str(n): match.num_planted == n for n in np.unique(match.num_planted)}
     lines = [_line(name, users, match, chance, judged) for name, users in groups.items()]
     low, high = paired_difference(judged["four"], judged["popularity"])

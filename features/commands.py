@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from features.console import DaysArgument, JsonFlag, out, report
+from features.console import JsonFlag, out, report
 from features.days import add_days, day_of, parse_days
 from features.errors import BadInputError
 from features.settings import Settings
@@ -65,13 +65,19 @@ def import_logs(
 
 
 @app.command()
-def ingest(days: DaysArgument, as_json: JsonFlag = False) -> None:
+def ingest(
+    days: Annotated[
+        str | None,
+        typer.Argument(metavar="[A..B]", help="landing days; those with new or changed files if unset"),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Landing files to curated day partitions: typed, deduplicated, checked; bad rows to quarantine."""
     from features.ingest import ingest as run
     from features.lake import Lake
 
     settings = Settings()
-    staged = run(parse_days(days), settings=settings)
+    staged = run(parse_days(days) if days else None, settings=settings)
     lake = Lake(settings)
     partitions = {
         f"{part.table}/{part.day}": {"rows": part.rows, "checksum": lake.checksum(part.table, part.day)}

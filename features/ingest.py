@@ -4,7 +4,8 @@ Watches go to the partition of their own UTC event day, so late events rewrite a
 is replaced as a whole. Videos and users are snapshots: one partition per landing day. Rows that break a
 rule go to quarantine. ``read = kept + duplicate + quarantined`` holds for every table and landing day.
 
-Ingesting a landing day replaces the rows that the same landing day brought before. Among rows of equal
+Ingesting a landing day replaces the rows that the same landing day brought before, and notes which files it
+read (``features/landing_manifest.py``). Among rows of equal
 key the earliest (landing day, file, line) wins, so the result depends neither on the order of ingests nor
 on how the days are grouped into calls.
 """
@@ -20,9 +21,11 @@ import pyarrow.parquet as pq
 import structlog
 
 from features.days import end_of
-from features.errors import BadInputError, StaleStageError
+from features.errors import BadInputError, RetryLaterError, StaleStageError
 from features.lake import ORDER, PARTITION, Lake, connect, curated_schema, rows_checksum
-from features.landing import landing_files, text_rows
+from features.landing import TABLES, Landing
+from features.landing_manifest import Manifest, pending_days, rules_key
+from features.replays import drop_replaced, is_replay
 from features.rules import rule_sql, typed_sql
 from features.schema import (
     EVENT_TIME,
@@ -48,10 +51,10 @@ from features.stage import (
     write_atomically,
     write_parquet,
 )
+from features.text_rows import text_rows
 
 log = structlog.get_logger(__name__)
 
-TABLES: Final = (VIDEOS, USERS, WATCHES)
 QUARANTINE: Final = "quarantine"
 FILE_ORDER: Final = "file_order"
 _DAY_OF_ROW: Final[dict[str, str]] = {
@@ -61,8 +64,11 @@ _DAY_OF_ROW: Final[dict[str, str]] = {
 }
 
 
-def ingest(days: Sequence[str], *, settings: Settings | None = None) -> Stage:
+def ingest(days: Sequence[str] | None = None, *, settings: Settings | None = None) -> Stage:
     """Stage, validate and commit the landing folders of ``days``; returns the counts and partitions.
+
+    Args:
+        days: again if need be; by default those with new or changed files.
 
     Raises:
         InvalidDataError: validation failed; the lake is as before.
@@ -70,6 +76,8 @@ def ingest(days: Sequence[str], *, settings: Settings | None = None) -> Stage:
     from features.validation import validate
 
     settings = settings or Settings()
+    if days is None and not (days := pending_days(settings)):
+        return Stage(landing_days=[], counts=[], partitions=[], files={})
     folder = stage(days, settings=settings)
     validate(folder, settings=settings)
     commit(folder, settings=settings)
@@ -81,6 +89,7 @@ def stage(days: Sequence[str], *, settings: Settings | None = None) -> str:
 
     Raises:
         BadInputError: a day has no watches in landing, or a file cannot be read at all.
+        RetryLaterError: a file was replaced while it was read.
     """
     settings = settings or Settings()
     days = sorted(set(days))
@@ -88,7 +97,11 @@ def stage(days: Sequence[str], *, settings: Settings | None = None) -> str:
     _clear_stages(settings, folder)
     database = folder / "rows.duckdb"  # on disk: a range of days may not fit in memory
     connection = connect(database)
-    staging = _Staging(connection, Lake(settings), settings, folder)
+    landing = Landing(settings, folder / "landing")
+    files = {day: landing.stamps(day) for day in days}
+    for day, stamps in files.items():
+        _tell_changes(settings, day, stamps)
+    staging = _Staging(connection, Lake(settings), landing, folder)
     partitions: list[Partition] = []
     counts: list[Counts] = []
     for table in TABLES:
@@ -99,9 +112,13 @@ def stage(days: Sequence[str], *, settings: Settings | None = None) -> str:
             staging.write_quarantine(table, day)
     connection.close()
     database.unlink()
+    landing.forget_copies()
+    replaced = [day for day, stamps in files.items() if landing.stamps(day) != stamps]
+    if replaced:
+        raise RetryLaterError(f"landing files of {', '.join(replaced)} came or went meanwhile; run again")
     unbalanced = [count for count in counts if not count.balanced]
     assert not unbalanced, f"rows were lost or counted twice: {unbalanced}"
-    Stage(landing_days=days, counts=counts, partitions=partitions).write(folder)
+    Stage(landing_days=days, counts=counts, partitions=partitions, files=files).write(folder)
     return str(folder)
 
 
@@ -129,6 +146,7 @@ def commit(folder: str, *, settings: Settings | None = None) -> list[str]:
             settings.reports / "ingest" / f"{day}.jsonl",
             "\n".join(count.model_dump_json() for count in found),
         )
+        Manifest(rules=rules_key(), files=staged.files[day]).write(settings, day)
         for count in found:
             log.info("landing day committed", **count.model_dump())
     mark(place, COMMITTED_FILE, landing_days=staged.landing_days)
@@ -145,11 +163,11 @@ class _Staging:
     """The rows of one call of ``stage`` (``<table>_rows``) and what became of them (``<table>_outcomes``)."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings, folder: Path
+        self, connection: duckdb.DuckDBPyConnection, lake: Lake, landing: Landing, folder: Path
     ) -> None:
         self._sql = connection
         self._lake = lake
-        self._settings = settings
+        self._landing = landing
         self._folder = folder
         for table in TABLES:
             connection.register("no_rows", _rows_schema(table).empty_table())
@@ -160,17 +178,19 @@ class _Staging:
 
     def read_landing(self, table: str, day: str) -> int:
         """Append the typed rows of one landing folder; returns the number of its files."""
-        files = landing_files(self._settings, table, day)
+        files = self._landing.files(table, day)
         if table == WATCHES and not files:
-            folder = self._settings.landing / table / day
+            folder = self._landing.folder(table, day)
             raise BadInputError(f"{folder} holds no files; land the watches of {day} there first")
-        for order, path in enumerate(files):
-            self._sql.register("text_rows", text_rows(self._sql, table, path, self._settings))
+        for order, file in enumerate(files):
+            self._sql.register("text_rows", text_rows(self._sql, table, self._landing.fetch(file)))
             try:
                 self._append_typed(table, day, order)
             except (duckdb.InvalidInputException, duckdb.IOException) as error:
                 reason = str(error).partition(" Detail: ")[0]
-                raise BadInputError(f"{path}: {reason}") from error
+                raise BadInputError(f"{file.path}: {reason}") from error
+        if any(is_replay(file.name) for file in files):
+            drop_replaced(self._sql, table, day)
         return len(files)
 
     def _append_typed(self, table: str, day: str, order: int) -> None:
@@ -243,6 +263,15 @@ class _Staging:
             f"WHERE {LANDING_DAY} = '{day}' AND {RULE} IS NOT NULL ORDER BY {FILE}, {LINE}"
         ).to_arrow_table()
         write_parquet(rows, self._folder / QUARANTINE / table / f"{day}.parquet")
+
+
+def _tell_changes(settings: Settings, day: str, stamps: dict[str, str]) -> None:
+    manifest = Manifest.read(settings, day)
+    for name, change in (manifest.changes(stamps) if manifest else {}).items():
+        if change == "new":
+            log.info("late file", file=name)
+        else:
+            log.warning(f"file {change} since its rows were ingested; they are replaced", file=name)
 
 
 def _rows_schema(table: str) -> pa.Schema:

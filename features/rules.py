@@ -9,7 +9,6 @@ from typing import Final
 
 import pyarrow as pa
 
-from features.landing import PROBLEM
 from features.schema import (
     CHANNEL,
     DEVICE,
@@ -27,6 +26,7 @@ from features.schema import (
     WATCH_SECONDS,
     WATCHES,
 )
+from features.text_rows import PROBLEM
 
 EARLIEST: Final = "2000-01-01"
 """No short video was watched before; older times come from a broken clock or a wrong unit."""

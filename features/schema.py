@@ -32,6 +32,8 @@ CHANNEL: Final = "channel"
 INTEREST: Final = "interest"
 LANDING_DAY: Final = "landing_day"
 """UTC day of the landing folder that brought the row; lets a second ingest replace its own rows."""
+EXTRA: Final = "extra"
+"""Columns of a landing file that Facet does not know, as one JSON object; kept, and read by nobody yet."""
 FLAGS: Final = (LIKED, FOLLOWED, SHARED, COMMENTED, DISLIKED)
 
 # Video: one row of a daily snapshot.
@@ -90,6 +92,7 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
             pa.field(REQUEST_ID, pa.string()),
             pa.field(CHANNEL, pa.string()),
             pa.field(INTEREST, pa.int32()),
+            pa.field(EXTRA, pa.string()),
         ]
     ),
     VIDEOS: pa.schema(
@@ -103,6 +106,7 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
             pa.field(TITLE, pa.string()),
             pa.field(LANGUAGE, pa.string()),
             pa.field(IS_ONLINE, pa.bool_(), nullable=False),
+            pa.field(EXTRA, pa.string()),
         ]
     ),
     USERS: pa.schema(
@@ -111,6 +115,7 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
             pa.field(REGISTERED_AT, TIMESTAMP),
             pa.field(SEGMENT, pa.string()),
             pa.field(PROFILE, pa.list_(pa.string())),
+            pa.field(EXTRA, pa.string()),
         ]
     ),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from features.aggregates.config import AggregatesConfig
 from features.config import ValidationConfig
 from features.positives import PositiveRule
 
@@ -22,11 +23,20 @@ class Settings(BaseSettings):
     redis: str | None = Field(
         default=None, description="online feature store as host:port; SQLite below FACET_HOME if unset"
     )
+    landing_uri: str | None = Field(
+        default=None,
+        description="where ingest finds landing files, e.g. s3://bucket/landing; FACET_HOME/landing if unset",
+    )
     rule: PositiveRule = Field(
         default=PositiveRule(), description="what is a positive where logs do not say, one variable per field"
     )
     validation: ValidationConfig = Field(
         default=ValidationConfig(), description="limits of the data checks, one variable per field"
+    )
+
+    aggregates: AggregatesConfig = Field(
+        default=AggregatesConfig(),
+        description="engine and smoothing of the aggregates, one variable per field",
     )
 
     @cached_property
@@ -36,7 +46,7 @@ class Settings(BaseSettings):
 
     @property
     def landing(self) -> Path:
-        """Incoming files: ``landing/<table>/<UTC day>/<any name>.{jsonl,csv,parquet}[.gz]``."""
+        """Incoming files: ``landing/<table>/<UTC day>/<any name>.{jsonl,csv,parquet}[.gz|.zst]``."""
         return self.root / "landing"
 
     @property

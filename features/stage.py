@@ -63,6 +63,8 @@ class Stage(BaseModel):
     landing_days: list[str]
     counts: list[Counts]
     partitions: list[Partition]
+    files: dict[str, dict[str, str]] = {}
+    """Landing day to the names and stamps of the files that were read."""
 
     def write(self, folder: Path) -> None:
         """Make the stage complete."""

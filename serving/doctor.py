@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from features.lake import Lake
+from features.landing import Landing
 from features.release import current_release, open_registry
 from features.schema import WATCHES
 from features.settings import Settings
@@ -127,7 +128,7 @@ def _listens(host: str, port: int) -> bool:
 
 
 def _progress(settings: Settings) -> Iterator[Finding]:
-    landed = sorted(path.name for path in (settings.landing / WATCHES).glob("*") if path.is_dir())
+    landed = Landing(settings).days()
     curated = list(Lake(settings).day_counts(WATCHES))
     materialized = snapshot_days(settings)
     bundles = [path for path in settings.bundles.glob("*/*") if not path.name.startswith(".")]

@@ -1,0 +1,229 @@
+"""Landing files as rows of text: JSONL, CSV and Parquet, packed or not, with each row's place and text.
+
+Every column comes out as text; ``features/rules.py`` types it. So a bad value is one bad row, never a
+file that cannot be read. Columns that Facet does not know go together into ``extra``, a JSON object. CSV
+fields may be quoted but not span lines. Blank lines are no rows.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.errors import BadInputError
+from features.landing import LandingFile
+from features.schema import EVENT_DAY, EXTRA, FILE, LANDING_DAY, LINE, RAW, SCHEMAS, SNAPSHOT_DAY
+
+PROBLEM: Final = "problem"
+"""Why a row has no columns at all; null for rows that could be taken apart."""
+CURATED_ONLY: Final = (LANDING_DAY, EVENT_DAY, SNAPSHOT_DAY)
+"""Columns that ingest sets itself; what a file says about them is not even extra."""
+CHUNK_BYTES: Final = 32 << 20
+_LINES: Final = pa.schema([(LINE, pa.int64()), (RAW, pa.binary()), ("cells", pa.list_(pa.string()))])
+
+
+def text_rows(
+    connection: duckdb.DuckDBPyConnection, table: str, file: LandingFile
+) -> duckdb.DuckDBPyRelation:
+    """``file, line, raw, problem`` and every landing column of ``table`` as text (null where absent).
+
+    Args:
+        connection: a view ``lines`` is registered in it; consume the result before the next call.
+
+    Raises:
+        BadInputError: the file cannot be read, its header lacks a required column, or a column of a
+            Parquet file has a type that cannot be meant.
+    """
+    if file.format == ".parquet":
+        query = _parquet_query(table, file.path)
+    elif file.format == ".csv":
+        header = _csv_header(file)
+        _require_columns(table, header, file.path)
+        batches = _line_batches(file, skip=1)
+        connection.register("lines", pa.RecordBatchReader.from_batches(_LINES, batches))
+        query = _csv_query(table, header)
+    else:
+        connection.register("lines", pa.RecordBatchReader.from_batches(_LINES, _line_batches(file)))
+        query = _jsonl_query(table)
+    return connection.sql(f"SELECT $name AS {FILE}, * FROM ({query})", params={"name": file.name})
+
+
+def _jsonl_query(table: str) -> str:
+    names = SCHEMAS[table].names
+    paths = ", ".join(f"'$.{name}'" for name in names)
+    columns = {name: f"fields[{i}]" for i, name in enumerate(names, start=1)}
+    known = [*names, *CURATED_ONLY]
+    is_known = f"list_has_all([{', '.join(map(_quoted, known))}], json_keys(text))"
+    removal = "{" + ", ".join(f'"{name}": null' for name in known) + "}"  # RFC 7396: null removes
+    columns[EXTRA] += f", CASE WHEN {PROBLEM} IS NULL AND NOT {is_known}"
+    columns[EXTRA] = f"coalesce({columns[EXTRA]} THEN json_merge_patch(text, '{removal}') END)"
+    return f"""
+        SELECT {LINE}, coalesce(text, {RAW}::VARCHAR) AS {RAW}, {PROBLEM}, {_select(columns)}
+        FROM (SELECT *, CASE WHEN {PROBLEM} IS NULL THEN json_extract_string(text, [{paths}]) END AS fields
+              FROM (SELECT *, CASE WHEN text IS NULL THEN 'not UTF-8'
+                                   WHEN NOT json_valid(text) THEN 'not JSON'
+                                   WHEN json_type(text) <> 'OBJECT' THEN 'not a JSON object' END AS {PROBLEM}
+                    FROM (SELECT *, TRY(decode({RAW})) AS text FROM lines)))
+    """
+
+
+def _csv_query(table: str, header: list[str]) -> str:
+    cells = {name: f"nullif(fields[{i}], '')" for i, name in enumerate(header, start=1)}
+    columns = {name: cells.get(name, "NULL::VARCHAR") for name in SCHEMAS[table].names}
+    if EXTRA not in cells:
+        columns[EXTRA] = _extra({name: cell for name, cell in cells.items() if name not in columns})
+    return f"""
+        SELECT {LINE}, coalesce(text, {RAW}::VARCHAR) AS {RAW}, {PROBLEM}, {_select(columns)}
+        FROM (SELECT * REPLACE (CASE WHEN {PROBLEM} IS NULL THEN fields END AS fields)
+              FROM (SELECT *, CASE WHEN text IS NULL THEN 'not UTF-8'
+                                   WHEN len(fields) = 0 THEN 'quotes are not balanced'
+                                   WHEN len(fields) <> {len(header)} THEN 'not {len(header)} columns'
+                              END AS {PROBLEM}
+                    FROM (SELECT *, coalesce(cells, string_split(text, ',')) AS fields
+                          FROM (SELECT *, TRY(decode({RAW})) AS text FROM lines))))
+    """
+
+
+def _parquet_query(table: str, path: Path) -> str:
+    try:
+        present = pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInputError(f"{path} is not a Parquet file: {error}; replace or remove it") from error
+    _require_columns(table, present.names, path)
+    _refuse_types(table, present, path)
+    columns = {name: _as_text(name, present) for name in SCHEMAS[table].names}
+    if EXTRA not in present.names:
+        columns[EXTRA] = _extra({name: _identifier(name) for name in present.names if name not in columns})
+    row = ", ".join(f"{_quoted(name)}: {_identifier(name)}" for name in present.names)
+    return f"""
+        SELECT file_row_number + 1 AS {LINE}, to_json({{{row}}})::VARCHAR AS {RAW},
+               NULL::VARCHAR AS {PROBLEM}, {_select(columns)}
+        FROM read_parquet({_quoted(str(path))}, file_row_number = true, hive_partitioning = false)
+    """
+
+
+def _as_text(name: str, present: pa.Schema) -> str:
+    if name not in present.names:
+        return "NULL::VARCHAR"
+    if pa.types.is_nested(present.field(name).type):
+        return f"to_json({name})::VARCHAR"
+    return f"CAST({name} AS VARCHAR)"
+
+
+def _extra(others: Mapping[str, str]) -> str:
+    """A JSON object of the columns that are not known, by the SQL of their values; null if there are none."""
+    fields = {name: sql for name, sql in others.items() if name not in CURATED_ONLY}
+    if not fields:
+        return "NULL::VARCHAR"
+    return f"to_json({{{', '.join(f'{_quoted(name)}: {sql}' for name, sql in fields.items())}}})::VARCHAR"
+
+
+def _select(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _require_columns(table: str, present: list[str], path: Path) -> None:
+    missing = [field.name for field in SCHEMAS[table] if not field.nullable and field.name not in present]
+    if missing:
+        raise BadInputError(
+            f"{path} has no column {', '.join(missing)}; its columns are {', '.join(present)}"
+        )
+
+
+def _refuse_types(table: str, present: pa.Schema, path: Path) -> None:
+    """A column of a type that no value of it can come from was changed by its writer, not damaged in rows."""
+    for field in SCHEMAS[table]:
+        if field.name not in present.names:
+            continue
+        found = present.field(field.name).type
+        if not _fits(field.type, found):
+            raise BadInputError(
+                f"{path}: column {field.name} is {found}, which cannot be read as {field.type}; "
+                "its writer changed the type, write the file again"
+            )
+
+
+def _fits(wanted: pa.DataType, found: pa.DataType) -> bool:
+    kinds = pa.types
+    if kinds.is_dictionary(found):
+        found = found.value_type
+    if kinds.is_null(found) or kinds.is_string(found) or kinds.is_large_string(found):
+        return True  # text is judged row by row
+    if kinds.is_list(wanted):
+        return bool(kinds.is_list(found) or kinds.is_large_list(found))
+    if kinds.is_timestamp(wanted):
+        return bool(kinds.is_timestamp(found) and found.tz is not None)
+    is_number = kinds.is_integer(found) or kinds.is_floating(found) or kinds.is_decimal(found)
+    if kinds.is_string(wanted):
+        return bool(kinds.is_integer(found))
+    if kinds.is_boolean(wanted):
+        return bool(kinds.is_boolean(found) or is_number)
+    return bool(is_number)
+
+
+def _csv_header(file: LandingFile) -> list[str]:
+    for batch in _line_batches(file):
+        line = batch[RAW][0].as_py().decode("utf-8-sig", errors="replace")
+        header = next(csv.reader([line]))
+        if len(set(header)) < len(header):
+            raise BadInputError(f"{file.path} names a column twice in its first line: {', '.join(header)}")
+        return header
+    raise BadInputError(f"{file.path} is empty; a CSV file starts with a line of column names")
+
+
+def _line_batches(file: LandingFile, *, skip: int = 0) -> Iterator[pa.RecordBatch]:
+    """Non-blank lines with their numbers from 1, in batches of about ``CHUNK_BYTES``."""
+    number = 0
+    for chunk in _whole_lines(file):
+        lines = pc.list_flatten(pc.split_pattern(pa.array([chunk], pa.large_binary()), b"\n"))
+        lines = pc.replace_substring_regex(lines.cast(pa.binary()), r"\s+$", b"")
+        numbers = pa.array(range(number + 1, number + len(lines) + 1), pa.int64())
+        number += len(lines)
+        wanted = pc.and_(pc.greater(numbers, skip), pc.not_equal(lines, b""))
+        lines, numbers = lines.filter(wanted), numbers.filter(wanted)
+        if len(lines):
+            is_csv = file.format == ".csv"
+            cells = _quoted_cells(lines) if is_csv else pa.nulls(len(lines), _LINES.field("cells").type)
+            yield pa.record_batch([numbers, lines, cells], schema=_LINES)
+
+
+def _whole_lines(file: LandingFile) -> Iterator[bytes]:
+    rest = b""
+    try:
+        with pa.input_stream(file.path, compression=file.packing) as stream:
+            while block := stream.read(CHUNK_BYTES):
+                whole, newline, tail = (rest + block).rpartition(b"\n")
+                if newline:
+                    yield whole
+                rest = tail
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInputError(
+            f"{file.path} cannot be read to its end: {error}; replace or remove it"
+        ) from error
+    if rest:
+        yield rest
+
+
+def _quoted_cells(lines: pa.Array) -> pa.Array:
+    """Fields of the lines that hold a quote, null for the others, which DuckDB splits faster."""
+    cells: list[list[str] | None] = [None] * len(lines)
+    for i in pc.indices_nonzero(pc.match_substring(lines, b'"')).to_pylist():
+        text = lines[i].as_py().decode("utf-8", errors="replace")
+        try:
+            cells[i] = next(csv.reader([text], strict=True))
+        except csv.Error:
+            cells[i] = []
+    return pa.array(cells, pa.list_(pa.string()))
