@@ -105,7 +105,7 @@ class Column(_Strict):
     """Times without an offset are of this zone, e.g. ``UTC`` or ``Asia/Shanghai``."""
     times: str | None = None
     """Durations: multiply by this column (watch ratio times duration)."""
-    at_least: float | None = None
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
     """Flags: true from this number on, false below."""
     one_of: Names | None = None
     """Flags: true for these values, false for others."""
@@ -179,7 +179,7 @@ class ColumnMap(_Strict):
 
     source: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """Name of the log: in the names of landing files, and the folder of its id maps."""
-    text_ids: Literal[True] | tuple[Literal["user", "video", "uploader", "tag"], ...] = ()
+    text_ids: bool | tuple[Literal["user", "video", "uploader", "tag"], ...] = ()
     """Kinds of ids that are text and get numbers from the id map; ``true``: all."""
     watches: TableRules | None = None
     videos: TableRules | None = None
@@ -202,7 +202,7 @@ class ColumnMap(_Strict):
     @property
     def text_kinds(self) -> tuple[str, ...]:
         """Kinds of ids that go through the id map."""
-        return KINDS if self.text_ids is True else self.text_ids
+        return (KINDS if self.text_ids else ()) if isinstance(self.text_ids, bool) else self.text_ids
 
     def _problems(self, table: str) -> list[str]:
         rules = self.rules(table)
@@ -221,6 +221,8 @@ class ColumnMap(_Strict):
             f"{table}.columns.{name} is missing; every row needs one{hint * (name == UPLOADER_ID)}"
             for name in missing
         ]
+        if rules.files is None and sum(self.rules(other) is not None for other in TABLES) > 1:
+            found.append(f"{table}.files is missing; a map of several tables must say which files are whose")
         if table == WATCHES and rules.snapshot_day is not None:
             found.append("watches.snapshot_day: watches land on the day of their event_time")
         for name, column in rules.columns.items():

@@ -73,13 +73,25 @@ def open_rows(
     Raises:
         BadInputError: a file cannot be read, or a join key is missing.
     """
-    names, num_rows = _load(connection, SOURCE_ROWS, "s", path, rules)
+    names, num_rows = _load_safely(connection, SOURCE_ROWS, "s", path, rules)
     joined = []
     for i, file in enumerate(joins):
-        others, _ = _load(connection, f"joined_{i}", f"j{i}", file, rules.model_copy(update={"header": None}))
+        others, _ = _load_safely(
+            connection, f"joined_{i}", f"j{i}", file, rules.model_copy(update={"header": None})
+        )
         _add_join(connection, i, rules, (path, names), (file, others))
         joined.append((f"j{i}", others))
     return SourceRows(path, names, joined), num_rows
+
+
+def _load_safely(
+    connection: duckdb.DuckDBPyConnection, table: str, prefix: str, path: Path, rules: TableRules
+) -> tuple[list[str], int]:
+    try:
+        return _load(connection, table, prefix, path, rules)
+    except duckdb.Error as error:  # DuckDB also wraps what a reader of lines raises
+        reason = str(error).partition(" Detail: ")[0]
+        raise BadInputError(f"{path} cannot be read: {reason}") from error
 
 
 def _load(

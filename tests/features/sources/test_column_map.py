@@ -1,5 +1,6 @@
 """A column map says what it means or is refused with the key, and what is allowed there."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def test_a_bare_name_is_a_column_and_the_rest_has_defaults() -> None:
     ("written", "kinds"),
     [
         ("true", ("user", "video", "uploader", "tag")),
+        ("false", ()),
         ('["video", "tag"]', ("video", "tag")),
         ("[]", ()),
     ],
@@ -96,6 +98,7 @@ def _with(line: str) -> ColumnMap:
         ),
         ('source = "app"', "source = ", r"is not TOML"),
         ("watches", "plays", r"plays: unknown key"),
+        ('unit = "ms" }', 'unit = "ms" }\nliked = { column = "x", at_least = inf }', r"at_least: .*finite"),
     ],
 )
 def test_a_mistake_is_named_with_its_key(old: str, new: str, message: str) -> None:
@@ -121,6 +124,21 @@ def test_a_log_without_uploaders_is_told_what_to_write() -> None:
         BadInputError, match=r"uploader_id is missing; every row needs one \(uploader_id = \{ constant = 0 \}"
     ):
         parse_column_map('source = "app"\n[videos.columns]\nvideo_id = "v"\n', "map.toml")
+
+
+def test_a_map_of_several_tables_must_say_which_files_are_whose() -> None:
+    text = SMALLEST + '[users]\nfiles = "people.csv"\n[users.columns]\nuser_id = "id"\n'
+    with pytest.raises(BadInputError, match=r"watches\.files is missing"):
+        parse_column_map(text, "map.toml")
+
+
+def test_the_map_in_the_docs_is_one() -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    [text] = re.findall(r"```toml\n(.*?)```", docs, re.DOTALL)
+    rules = parse_column_map(text, "docs/data.md")
+    assert rules.source == "myapp"
+    assert rules.videos is not None
+    assert rules.videos.join[0].newest == "date"
 
 
 def test_a_missing_map_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Import by column map: every conversion, no row lost, ids that stay, and what ingest makes of it."""
+"""Import by column map: no row lost, ids that stay, and what ingest makes of bad rows."""
 
 import gzip
 from datetime import UTC, datetime
@@ -11,42 +11,18 @@ import pytest
 
 from features.errors import BadInputError
 from features.ingest import stage
-from features.settings import Settings
-from features.sources.column_map import parse_column_map
-from features.sources.columns import ImportReport, import_columns
 from features.stage import Stage
 from tests.features.sources.landed import landed_files, landed_rows
-
-NOON_MS = int(datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp() * 1000)
-DAY_MS = 86_400_000
-MAP = """
-source = "app"
-text_ids = true
-[watches]
-files = "plays*.csv"
-[watches.columns]
-user_id = "uid"
-video_id = "clip"
-event_time = { column = "ts", unit = "ms" }
-watch_seconds = { column = "played", unit = "ms" }
-liked = { column = "action", one_of = ["like", "superlike"] }
-scene = { constant = "feed" }
-[videos]
-files = "videos.csv"
-[videos.columns]
-video_id = "clip"
-uploader_id = "by"
-tag_ids = { column = "topics", separator = "|" }
-"""
-PLAYS = f"""uid,clip,ts,played,action
-zoe,v7,{NOON_MS},61802,superlike
-ann,v9,{NOON_MS + 1},,skip
-zoe,v9,{NOON_MS + DAY_MS},5,
-"""
-VIDEOS = """clip,by,topics
-v9,chef,food| travel |food
-v7,coach,
-"""
+from tests.features.sources.own_log import (
+    MAP,
+    NOON_MS,
+    PLAYS,
+    USERS_MAP,
+    VIDEOS,
+    import_log,
+    import_one,
+    known,
+)
 
 
 @pytest.fixture
@@ -59,21 +35,11 @@ def folder(tmp_path: Path) -> Path:
     return source
 
 
-def _import(path: Path, text: str = MAP) -> tuple[Settings, ImportReport]:
-    home = path.parent / "home" if path.is_dir() else path.parent.parent / "home"
-    settings = Settings(home=home)
-    return settings, import_columns(path, parse_column_map(text, "map.toml"), settings)
-
-
-def _known(rows: list[dict]) -> list[dict]:
-    return [{name: value for name, value in row.items() if value is not None} for row in rows]
-
-
 def test_rows_land_on_their_day_with_numbers_for_texts(folder: Path) -> None:
-    settings, report = _import(folder)
+    settings, report = import_log(folder)
     assert report.files == {"plays.csv": 3, "videos.csv": 2}
     assert report.days == {"watches": {"2026-03-02": 2, "2026-03-03": 1}, "videos": {"2026-03-02": 2}}
-    assert _known(landed_rows(settings, "watches")) == [
+    assert known(landed_rows(settings, "watches")) == [
         {
             "event_id": md5(b"zoe-v7-2026-03-02T12:00:00.000000Z").hexdigest(),
             "user_id": "0",
@@ -100,147 +66,46 @@ def test_rows_land_on_their_day_with_numbers_for_texts(folder: Path) -> None:
             "scene": "feed",
         },
     ]
-    assert _known(landed_rows(settings, "videos")) == [
+    assert known(landed_rows(settings, "videos")) == [
         {"video_id": "1", "uploader_id": "0", "tag_ids": "[0,1,0]", "is_online": "true"},
         {"video_id": "0", "uploader_id": "1", "is_online": "true"},
     ]
 
 
 def test_a_second_import_changes_no_byte(folder: Path) -> None:
-    settings, _ = _import(folder)
+    settings, _ = import_log(folder)
     before = landed_files(settings)
-    _import(folder)
+    times = {path: path.stat().st_mtime_ns for path in settings.root.rglob("*.parquet")}
+    import_log(folder)
     assert landed_files(settings) == before
+    assert {path: path.stat().st_mtime_ns for path in times} == times, "nor the time at which it was written"
 
 
 def test_ids_stay_when_a_later_file_brings_new_ones(folder: Path) -> None:
-    settings, _ = _import(folder)
+    settings, _ = import_log(folder)
     (folder / "plays.csv").write_text(
         f"uid,clip,ts,played,action\nbob,v1,{NOON_MS},1,\nann,v9,{NOON_MS},1,\n"
     )
-    _import(folder)
+    import_log(folder)
     ids = {row["user_id"]: row["video_id"] for row in landed_rows(settings, "watches")}
     assert ids == {"0": "1", "1": "1", "2": "2"}, "bob is 2 and v1 is 2; zoe, ann, v7 and v9 keep theirs"
 
 
 def test_a_changed_file_takes_no_row_away(folder: Path) -> None:
-    settings, _ = _import(folder)
+    settings, _ = import_log(folder)
     (folder / "plays.csv").write_text(f"uid,clip,ts,played,action\nbob,v1,{NOON_MS},1,\n")
-    _import(folder)
+    import_log(folder)
     assert len(landed_rows(settings, "watches", "2026-03-02")) == 2 + 1
 
 
 def test_the_same_file_under_a_mended_map_replaces_what_it_brought(folder: Path) -> None:
     (folder / "plays.csv").write_text("uid,clip,ts,played,action\nzoe,v7,2026-03-02 02:00:00,1,\n")
     wrong = MAP.replace('unit = "ms" }', 'timezone = "Asia/Shanghai" }', 1)
-    settings, report = _import(folder, wrong)
+    settings, report = import_log(folder, wrong)
     assert report.days["watches"] == {"2026-03-01": 1}
-    _, report = _import(folder, wrong.replace("Asia/Shanghai", "UTC"))
+    _, report = import_log(folder, wrong.replace("Asia/Shanghai", "UTC"))
     assert report.days["watches"] == {"2026-03-02": 1}
     assert len(landed_rows(settings, "watches")) == 1
-
-
-TIMES = {
-    '{ column = "t", unit = "s" }': ("1772452800.25", "2026-03-02T12:00:00.250000Z"),
-    '{ column = "t", unit = "ms" }': ("1772452800250", "2026-03-02T12:00:00.250000Z"),
-    '{ column = "t", unit = "us" }': ("1772452800250001", "2026-03-02T12:00:00.250001Z"),
-    '{ column = "t", unit = "ns" }': ("1772452800250001999", "2026-03-02T12:00:00.250001Z"),
-    '"t"': ("2026-03-02T14:00:00+02:00", "2026-03-02T12:00:00.000000Z"),
-    '{ column = "t", unit = "iso" }': ("2026-03-02 12:00:00Z", "2026-03-02T12:00:00.000000Z"),
-    '{ column = "t", timezone = "Asia/Shanghai" }': ("2026-03-02 20:00:00", "2026-03-02T12:00:00.000000Z"),
-    '{ column = "t", unit = "iso", timezone = "Asia/Shanghai" }': (
-        "2026-03-03",  # a day is no time with offset -03: it begins at 16:00 UTC of the day before
-        "2026-03-02T16:00:00.000000Z",
-    ),
-    '{ column = "t", format = "%d.%m.%Y %H:%M", timezone = "UTC" }': (
-        "02.03.2026 12:00",
-        "2026-03-02T12:00:00.000000Z",
-    ),
-}
-
-
-@pytest.mark.parametrize(("rule", "value", "landed"), [(rule, *pair) for rule, pair in TIMES.items()])
-def test_a_time_in_any_unit_lands_in_utc(tmp_path: Path, rule: str, value: str, landed: str) -> None:
-    text = f'source = "a"\n[watches.columns]\nuser_id = "u"\nvideo_id = "v"\nevent_time = {rule}'
-    settings, report = _import_one(tmp_path, f"u,v,t\n1,2,{value}\n", text)
-    [row] = landed_rows(settings, "watches")
-    assert row["event_time"] == landed
-    assert report.days == {"watches": {"2026-03-02": 1}}
-
-
-def _import_one(tmp_path: Path, content: str, text: str) -> tuple[Settings, ImportReport]:
-    (tmp_path / "log").mkdir()
-    path = tmp_path / "log" / "one.csv"
-    path.write_text(content)
-    return _import(path, text)
-
-
-@pytest.mark.parametrize(
-    ("column", "rule", "value", "landed"),
-    [
-        ("watch_seconds", '"x"', "2.5", "2.5"),
-        ("watch_seconds", '{ column = "x", unit = "min" }', "1.5", "90.0"),
-        ("watch_seconds", '{ column = "x", unit = "us" }', "2500000", "2.5"),
-        ("watch_seconds", '{ column = "x", unit = "ms", times = "d" }', "1.5", "6.0"),  # of d = 4000 ms
-        ("watch_seconds", '{ column = "x", unit = "ms" }', "much", "much"),
-        ("watch_seconds", '{ column = "x", default = 0 }', "", "0"),
-        ("long_watch", '{ column = "x", at_least = 4 }', "4.0", "true"),
-        ("long_watch", '{ column = "x", at_least = 4 }', "3.5", "false"),
-        ("long_watch", '{ column = "x", at_least = 4 }', "good", "good"),
-        ("long_watch", '{ column = "x", at_least = 4 }', "nan", "nan"),
-        ("long_watch", '{ column = "x", at_least = 4 }', "", None),
-        ("liked", '"x"', "1", "1"),
-        ("liked", '{ column = "x", one_of = "y" }', "y", "true"),
-        ("liked", '{ column = "x", one_of = "y" }', "", None),
-        ("liked", "{ constant = true }", "", "true"),
-        ("device", '"x"', "it's", "it's"),
-        ("device", '"x"', "UNKNOWN", None),
-        ("event_id", '"x"', "e-1", "e-1"),
-        ("interest", "{ constant = 3 }", "", "3"),
-    ],
-)
-def test_a_value_is_converted_where_it_can_be(
-    tmp_path: Path, column: str, rule: str, value: str, landed: str | None
-) -> None:
-    text = f"""
-        source = "a"
-        [watches]
-        unknown = ["UNKNOWN"]
-        [watches.columns]
-        user_id = "u"
-        video_id = "v"
-        event_time = {{ column = "t", unit = "ms" }}
-        {column} = {rule}
-    """
-    settings, _ = _import_one(tmp_path, f"u,v,t,d,x\n1,2,{NOON_MS},4000,{value}\n", text)
-    [row] = landed_rows(settings, "watches")
-    assert row[column] == landed
-
-
-USERS_MAP = """
-source = "a"
-[users]
-snapshot_day = 2026-03-05
-[users.columns]
-user_id = "id"
-profile = { tokens = ["gender", "is_*"] }
-registered_at = { column = "since", timezone = "UTC" }
-"""
-
-
-def test_a_profile_names_the_columns_that_are_known(tmp_path: Path) -> None:
-    settings, report = _import_one(
-        tmp_path, "id,gender,is_new,is_pro,since\n1,F,1.0,,2026-01-01\n2,,,,\n", USERS_MAP
-    )
-    assert report.days == {"users": {"2026-03-05": 2}}
-    assert _known(landed_rows(settings, "users")) == [
-        {
-            "user_id": "1",
-            "registered_at": "2026-01-01T00:00:00.000000Z",
-            "profile": '["gender=F","is_new=1"]',
-        },
-        {"user_id": "2", "profile": "[]"},
-    ]
 
 
 def test_a_parquet_log_needs_no_text(tmp_path: Path) -> None:
@@ -256,7 +121,7 @@ def test_a_parquet_log_needs_no_text(tmp_path: Path) -> None:
     pq.write_table(rows, tmp_path / "log" / "plays.parquet")
     names = 'user_id = "u"\nvideo_id = "v"\nevent_time = "t"\nwatch_seconds = "s"'
     text = f'source = "a"\n[watches.columns]\n{names}'
-    settings, report = _import(tmp_path / "log", text)
+    settings, report = import_log(tmp_path / "log", text)
     assert report.files == {"plays.parquet": 2}
     shown = [
         (row["user_id"], row["video_id"], row["event_time"], row["watch_seconds"])
@@ -276,7 +141,7 @@ def test_a_join_adds_the_newest_row_of_a_second_file(folder: Path) -> None:
         'files = "videos.csv"',
         'files = "videos.csv"\n[[videos.join]]\nfiles = "sizes.csv"\non = "clip"\nnewest = "day"',
     )
-    settings, report = _import(folder, text + 'duration_seconds = "secs"\n')
+    settings, report = import_log(folder, text + 'duration_seconds = "secs"\n')
     assert report.files["videos.csv"] == 2
     assert [row["duration_seconds"] for row in landed_rows(settings, "videos")] == ["10.0", None]
     assert [row["uploader_id"] for row in landed_rows(settings, "videos")] == ["0", "1"], (
@@ -304,7 +169,7 @@ def test_a_bad_row_is_not_dropped_but_refused_by_ingest_with_its_reason(
     folder: Path, line: str, rule: str
 ) -> None:
     (folder / "plays.csv").write_text(PLAYS + line + "\n")
-    settings, report = _import(folder)
+    settings, report = import_log(folder)
     assert report.files["plays.csv"] == 4
     assert report.days["watches"] == {"2026-03-02": 3, "2026-03-03": 1}
     staged = Stage.open(Path(stage(["2026-03-02", "2026-03-03"], settings=settings)))
@@ -315,7 +180,7 @@ def test_a_bad_row_is_not_dropped_but_refused_by_ingest_with_its_reason(
 
 def test_a_line_that_is_no_text_is_refused_by_ingest_too(folder: Path) -> None:
     (folder / "plays.csv").write_bytes(PLAYS.encode() + b"z\xff,v7,1,1,like\n")
-    settings, report = _import(folder)
+    settings, report = import_log(folder)
     assert (report.files["plays.csv"], report.rejected) == (4, {"plays.csv": 1})
     staged = Stage.open(Path(stage(["2026-03-02"], settings=settings)))
     assert {rule for count in staged.counts for rule in count.rules} == {"not UTF-8"}
@@ -327,9 +192,9 @@ def test_lines_that_became_rows_are_no_longer_rejected(folder: Path) -> None:
         'files = "plays*.csv"', 'files = "plays*.csv"\nheader = ["uid", "clip", "ts", "played", "action"]'
     )
     with pytest.raises(BadInputError, match="no row with a usable event_time"):
-        _import(folder, text)
+        import_log(folder, text)
     mended = text.replace("header", 'delimiter = ";"\nheader')
-    settings, report = _import(folder, mended)
+    settings, report = import_log(folder, mended)
     assert (report.files["plays.csv"], report.rejected) == (3, {})
     assert not list(settings.landing.rglob("*rejected*"))
 
@@ -362,23 +227,43 @@ def test_lines_that_became_rows_are_no_longer_rejected(folder: Path) -> None:
 )
 def test_what_the_map_wants_and_the_files_lack_is_named(folder: Path, text: str, message: str) -> None:
     with pytest.raises(BadInputError, match=message):
-        _import(folder, text)
+        import_log(folder, text)
+
+
+def test_a_format_that_is_none_is_named(folder: Path) -> None:
+    text = MAP.replace('unit = "ms" }', 'format = "%d.%Q", timezone = "UTC" }', 1)
+    with pytest.raises(BadInputError, match=r"plays\.csv cannot be converted by this map: .*%Q"):
+        import_log(folder, text)
+
+
+def test_a_damaged_file_is_named_and_nothing_of_it_lands(folder: Path) -> None:
+    (folder / "plays.csv").unlink()
+    (folder / "plays.csv.gz").write_bytes(gzip.compress(PLAYS.encode() * 1000)[:-20])
+    with pytest.raises(BadInputError, match=r"plays\.csv\.gz cannot be read"):
+        import_log(folder)
+    assert not list((folder.parent / "home").rglob("*.parquet"))
+
+
+def test_an_empty_file_among_others_is_counted_as_such(folder: Path) -> None:
+    (folder / "plays_2.csv").write_text("uid,clip,ts,played,action\n")
+    _, report = import_log(folder)
+    assert report.files == {"plays.csv": 3, "plays_2.csv": 0, "videos.csv": 2}
 
 
 def test_a_snapshot_alone_must_say_its_day(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"add snapshot_day = 2026-01-31 to \[users\]"):
-        _import_one(tmp_path, "id,gender,since\n1,F,\n", USERS_MAP.replace("snapshot_day = 2026-03-05\n", ""))
+        import_one(tmp_path, "id,gender,since\n1,F,\n", USERS_MAP.replace("snapshot_day = 2026-03-05\n", ""))
 
 
 def test_a_log_that_lies_there_twice_is_refused(folder: Path) -> None:
     (folder / "plays.csv.gz").write_bytes(gzip.compress(PLAYS.encode()))
     with pytest.raises(BadInputError, match="look like one file"):
-        _import(folder)
+        import_log(folder)
 
 
 def test_one_file_of_a_map_with_several_tables_is_told_by_its_pattern(folder: Path) -> None:
     with pytest.raises(BadInputError, match="give the folder of all files"):
-        _import(folder / "plays.csv")
+        import_log(folder / "plays.csv")
     only_watches = MAP.partition("[videos]")[0]
-    _, report = _import(folder / "plays.csv", only_watches)
+    _, report = import_log(folder / "plays.csv", only_watches)
     assert report.files == {"plays.csv": 3}

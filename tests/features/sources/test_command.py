@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from features.sources.command import import_logs
-from tests.features.sources.test_columns import MAP, PLAYS, VIDEOS
+from tests.features.sources.own_log import MAP, PLAYS, VIDEOS
 
 
 @pytest.fixture

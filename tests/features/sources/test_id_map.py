@@ -71,6 +71,7 @@ def _number_repeatedly(home: Path, worker: int) -> None:
         ids.number(USER, pa.array([f"shared-{step}", f"{worker}-{step}", "everybody"]))
 
 
+@pytest.mark.slow
 def test_processes_at_once_give_no_number_twice_and_lose_none(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_number_repeatedly, args=(tmp_path, i)) for i in range(2)]

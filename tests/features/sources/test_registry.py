@@ -10,10 +10,16 @@ from features.ingest import ingest
 from features.lake import Lake
 from features.settings import Settings
 from features.sources.registry import SOURCES, import_source
+from tests.features.sources import test_kuairand as kuairand
 from tests.features.sources.test_kuairec import FILES as KUAIREC
 from tests.features.sources.test_microlens import PAIRS, TITLES
 from tests.features.sources.test_movielens import CSV as MOVIELENS
 
+KUAIRAND = {
+    "log_standard_pure.csv": kuairand.LOG,
+    "video_features_basic_pure.csv": kuairand.VIDEOS,
+    "user_features_pure.csv": kuairand.USERS,
+}
 MAP = """
 source = "app"
 text_ids = ["user"]
@@ -42,6 +48,7 @@ def _write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_log_imported_twice_is_in_the_lake_once_and_its_bad_row_in_quarantine(tmp_path: Path) -> None:
     plays = "uid,clip,ts,played\n" + PLAYS + f"user-1,1,{NOON},long\n"
     videos = "clip\n" + "".join(f"{i}\n" for i in range(5))
@@ -64,6 +71,7 @@ def test_a_log_imported_twice_is_in_the_lake_once_and_its_bad_row_in_quarantine(
 @pytest.mark.parametrize(
     ("name", "files", "rows"),
     [
+        ("kuairand", KUAIRAND, 3),
         ("kuairec", KUAIREC, 8),
         ("microlens", {"a_pairs.csv": PAIRS, "a_titles.csv": TITLES}, 4),
         ("movielens", MOVIELENS, 5),
