@@ -98,6 +98,16 @@ def ingest(
 
 
 @app.command()
+def clean(
+    keep_days: Annotated[int, typer.Option(min=1, help="younger things stay")] = 7, as_json: JsonFlag = False
+) -> None:
+    """Delete table versions that no bundle needs, and what killed runs left behind."""
+    from features.housekeeping import clean as run
+
+    report(dataclasses.asdict(run(Settings(), keep_days)), as_json)
+
+
+@app.command()
 def materialize(day: Annotated[str, typer.Argument(metavar="DAY")], as_json: JsonFlag = False) -> None:
     """Build the features of DAY, and of earlier days that lack them, and fill the online store."""
     from features.materialize import materialize as run

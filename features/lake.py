@@ -4,14 +4,15 @@ The only module that knows Delta. DuckDB reads the current files by name, never 
 folder: that would also find the files of older versions.
 """
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from features.errors import BadInputError, RetryLaterError
 from features.schema import (
@@ -36,6 +37,8 @@ ORDER: Final[dict[str, tuple[str, ...]]] = {
     USERS: (USER_ID,),
 }
 """Rows of a partition are sorted by these columns; they identify a row."""
+CONFIGURATION: Final = {"delta.logRetentionDuration": "interval 3650 days"}
+"""The log of a version stays readable as long as ``clean`` keeps its data files."""
 
 
 def curated_schema(table: str) -> pa.Schema:
@@ -55,18 +58,26 @@ def connect(database: Path | None = None) -> duckdb.DuckDBPyConnection:
 
 
 class Lake:
-    """The curated tables below ``settings.lake``."""
+    """The curated tables below ``settings.lake``.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        versions: of each table, as a bundle's manifest names them: reads are as of then, other tables do not
+            exist, and nothing can be written. The newest ones if ``None``.
+    """
+
+    def __init__(self, settings: Settings, versions: Mapping[str, int] | None = None) -> None:
         self._root = settings.lake
+        self._versions = versions
 
     def write_day(self, table: str, day: str, rows: pa.Table) -> None:
         """Replace the partition of one day in one commit; readers see the old rows or the new ones.
 
         Raises:
-            BadInputError: ``rows`` hold another day.
+            BadInputError: ``rows`` hold another day, or this is the lake of an earlier moment.
             RetryLaterError: somebody else replaced the same day meanwhile.
         """
+        if self._versions is not None:
+            raise BadInputError(f"{table} {day} cannot be written to the lake of an earlier moment")
         column = PARTITION[table]
         others = sorted(set(rows[column].unique().to_pylist()) - {day})
         if others:
@@ -78,12 +89,15 @@ class Lake:
                 mode="overwrite",
                 predicate=f"{column} = '{day}'" if self.has(table) else None,
                 partition_by=[column],
+                configuration=None if self.has(table) else CONFIGURATION,
             )
         except CommitFailedError as error:
             raise RetryLaterError(f"{table} {day} was rewritten by another process; run again") from error
 
     def has(self, table: str) -> bool:
         """Whether anything was ever written to ``table``."""
+        if self._versions is not None and table not in self._versions:
+            return False
         return DeltaTable.is_deltatable(self._path(table))
 
     def snapshot(self, table: str) -> int:
@@ -131,7 +145,8 @@ class Lake:
         """A lazy relation over ``days`` (all days if ``None``), in no particular order.
 
         Raises:
-            BadInputError: all days are asked for and nothing was ever written to ``table``.
+            BadInputError: all days are asked for and nothing was ever written to ``table``, or the files of
+                the version were deleted.
         """
         wanted = None if days is None else sorted(days)
         if wanted is None:
@@ -142,6 +157,10 @@ class Lake:
             files = []
         if not files:
             return connection.from_arrow(curated_schema(table).empty_table())
+        if (version is not None or self._versions is not None) and not all(map(os.path.exists, files)):
+            raise BadInputError(
+                f"{table}: the files of that version were deleted; only newer ones can be read"
+            )
         types = f"hive_types = {{{PARTITION[table]}: VARCHAR}}"
         name = f"{table}_files"  # two relations can only be joined if their parameters differ
         query = f"SELECT * FROM read_parquet(${name}, hive_partitioning = true, {types})"
@@ -176,10 +195,31 @@ class Lake:
         connection = connect()
         return rows_checksum(self.scan(connection, table, [day]), table)
 
+    def clean(self, table: str, keep_days: int, keep_versions: Iterable[int] = ()) -> list[str]:
+        """Delete the data files that no kept version needs, and return their names.
+
+        Kept are the newest version, all of the last ``keep_days`` days, and ``keep_versions``.
+        """
+        if not self.has(table):
+            return []
+        delta = self._open(table, None)
+        existing = {entry["version"] for entry in delta.history()}
+        kept = sorted(set(keep_versions) & existing)
+        return delta.vacuum(
+            retention_hours=24 * keep_days,
+            dry_run=False,
+            enforce_retention_duration=False,  # it asks for a week at least
+            keep_versions=kept or None,
+        )
+
     def _open(self, table: str, version: int | None) -> DeltaTable:
+        if version is None and self._versions is not None:
+            version = self._versions.get(table)
         try:
             return DeltaTable(self._path(table), version=version)
-        except TableNotFoundError as error:
+        except (TableNotFoundError, DeltaError) as error:
+            if version is not None:
+                raise BadInputError(f"{table} has no version {version} any more: {error}") from error
             raise BadInputError(f"no {table} in the lake yet; run `facet ingest` first") from error
 
     def _path(self, table: str) -> str:

@@ -38,6 +38,15 @@ def train(
 
 
 @app.command()
+def repeat(bundle: BundlePath, as_json: JsonFlag = False) -> None:
+    """Train again what BUNDLE was trained from: same model, settings, cut and table versions."""
+    from training.run import repeat as run
+
+    again = run(bundle, settings=Settings(), show_progress=not as_json)
+    out.print(json.dumps({"bundle": str(again)}) if as_json else str(again))
+
+
+@app.command()
 def evaluate(
     bundle: BundlePath,
     days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from features.bundle import open_bundle
 from features.days import end_of, start_of
 from features.lake import Lake
 from features.settings import Settings
@@ -41,10 +42,54 @@ def train(
         BadInputError: unknown model or key, or no data before ``until``; the text says what is allowed.
         TrainingDivergedError: the loss is no number any more.
     """
-    training = training or TrainingSettings()
     config = parse_overrides(find_model(model).Config, overrides)
     if "rule" not in config.model_fields_set:
         config = config.model_copy(update={"rule": settings.rule})
+    return _train(
+        model,
+        config,
+        Lake(settings),
+        until,
+        settings=settings,
+        training=training,
+        show_progress=show_progress,
+    )
+
+
+def repeat(
+    bundle_path: Path,
+    *,
+    settings: Settings,
+    show_progress: bool = True,
+    training: TrainingSettings | None = None,
+) -> Path:
+    """Train what a bundle was trained from: its model, configuration, cut and table versions.
+
+    The same code, seed and number of threads give the same vectors.
+
+    Raises:
+        BadInputError: a table version is gone from the lake, see ``features/housekeeping.py``.
+    """
+    manifest = open_bundle(bundle_path).manifest
+    config = find_model(manifest.model).Config.model_validate(manifest.config)
+    lake = Lake(settings, manifest.data.snapshots)
+    until = manifest.data.until
+    return _train(
+        manifest.model, config, lake, until, settings=settings, training=training, show_progress=show_progress
+    )
+
+
+def _train(
+    model: str,
+    config: ModelConfig,
+    lake: Lake,
+    until: datetime,
+    *,
+    settings: Settings,
+    training: TrainingSettings | None,
+    show_progress: bool,
+) -> Path:
+    training = training or TrainingSettings()
     started = time.perf_counter()
     group = _group(training)
     if not group.is_first:
@@ -52,7 +97,7 @@ def train(
     with tracked_run(model, settings=settings, training=training) as tracker:
         tracker.log_params(_flat(config) | {"until": until.isoformat()})
         run = Run(
-            Lake(settings),
+            lake,
             until,
             tracker,
             num_threads=training.train_threads,

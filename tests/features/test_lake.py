@@ -93,3 +93,46 @@ def test_the_latest_day_is_never_after_the_asked_one(settings: Settings) -> None
     assert lake.newest_day(WATCHES, "2026-03-01") is None
     with pytest.raises(BadInputError, match="no day up to 2026-03-01"):
         lake.latest_day(WATCHES, "2026-03-01")
+
+
+def test_the_lake_of_an_earlier_moment_reads_what_was_then_and_takes_nothing(settings: Settings) -> None:
+    lake = Lake(settings)
+    lake.write_day(WATCHES, MONDAY, rows(MONDAY, "a"))
+    then = Lake(settings, {WATCHES: lake.snapshot(WATCHES)})
+    lake.write_day(WATCHES, MONDAY, rows(MONDAY, "b", "c"))
+    lake.write_day(WATCHES, TUESDAY, rows(TUESDAY, "d"))
+    assert event_ids(then) == ["a"]
+    assert then.day_counts(WATCHES) == {MONDAY: 1}
+    assert then.snapshot(WATCHES) == 0
+    assert not then.has("videos")
+    with pytest.raises(BadInputError, match="earlier moment"):
+        then.write_day(WATCHES, MONDAY, rows(MONDAY, "e"))
+
+
+def test_cleaning_keeps_the_newest_version_and_those_that_are_needed(settings: Settings) -> None:
+    lake = Lake(settings)
+    for event in "abcd":
+        lake.write_day(WATCHES, MONDAY, rows(MONDAY, event))
+    assert len(lake.clean(WATCHES, keep_days=0, keep_versions=[1])) == 2
+    assert event_ids(lake) == ["d"]
+    assert event_ids(lake, version=1) == ["b"]
+    with pytest.raises(BadInputError, match="files of that version were deleted"):
+        event_ids(lake, version=0)
+    with pytest.raises(BadInputError, match="no version 99"):
+        event_ids(lake, version=99)
+
+
+def test_cleaning_keeps_what_is_young(settings: Settings) -> None:
+    lake = Lake(settings)
+    lake.write_day(WATCHES, MONDAY, rows(MONDAY, "a"))
+    lake.write_day(WATCHES, MONDAY, rows(MONDAY, "b"))
+    assert lake.clean(WATCHES, keep_days=1) == []
+    assert event_ids(lake, version=0) == ["a"]
+    assert lake.clean("users", keep_days=0) == []
+
+
+def test_a_day_is_one_file_however_often_it_is_rewritten(settings: Settings) -> None:
+    lake = Lake(settings)
+    for event in "abcde":
+        lake.write_day(WATCHES, MONDAY, rows(MONDAY, event))
+    assert len(lake.partition_files(WATCHES, MONDAY)) == 1
