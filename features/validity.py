@@ -19,7 +19,7 @@ VALID_TO: Final = "valid_to"
 def validity(
     connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, until: str | None = None
 ) -> duckdb.DuckDBPyRelation:
-    """The landing columns of ``table``, ``valid_from`` (UTC day) and ``valid_to`` (exclusive; null: still holds).
+    """The landing columns of ``table``, ``valid_from`` and ``valid_to`` (exclusive, null: still).
 
     Args:
         until: newest snapshot day that is looked at; all if ``None``.
