@@ -4,7 +4,8 @@
 sees them, `commit` replaces them in the lake. Bad rows go to quarantine. Late events rewrite their own day.
 
 **Why it is safe.** Every task rewrites its own partitions; running it again changes nothing. For a range of
-days start it by hand with the param `days = A..B`, or use `airflow backfill create`.
+days start it by hand with the param `days = A..B`, or use `airflow backfill create`. Files that land later
+are the business of `ingest_late_files`.
 
 **When it is red.** `stage`: the day has no landing files, or one cannot be read; the log names it. Repair
 landing, clear the run. `validate`: the log shows the expectations that failed, example rows and the link to
@@ -15,8 +16,7 @@ Data Docs; the lake still holds the old rows. Repair the source or the limits, c
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
-from dags.assets import WATCHES, announce
-from dags.tasks import days_of_run, step
+from dags.ingest_tasks import commit, stage, validate
 
 
 @dag(
@@ -32,25 +32,6 @@ from dags.tasks import days_of_run, step
     tags=["facet"],
 )
 def ingest_watch_logs() -> None:
-    @step()
-    def stage() -> str:
-        from features.ingest import stage as stage_days
-
-        return stage_days(days_of_run())
-
-    @step()
-    def validate(stage: str) -> str:
-        from features.validation import validate as require_valid
-
-        return require_valid(stage)
-
-    @step(outlets=[WATCHES])
-    def commit(stage: str) -> str:
-        from features.ingest import commit as commit_days
-
-        days = commit_days(stage)
-        return announce(WATCHES, day=days[-1], days=days)
-
     commit(validate(stage()))
 
 

@@ -46,6 +46,13 @@ def days_of_run(asset: Asset | None = None) -> list[str]:
     return [day_of(context["data_interval_start"])]
 
 
+def found_or_skip(days: list[str]) -> list[str]:
+    """``days``; without any there is nothing to do and the run ends, green."""
+    if not days:
+        raise AirflowSkipException("no landing file is new or changed")
+    return days
+
+
 def bundles_of_run(asset: Asset) -> list[str]:
     """Bundle paths from the ``bundles`` param, else from the event with the newest day."""
     if asked := get_current_context()["params"]["bundles"]:
@@ -67,7 +74,8 @@ def newest_or_skip(day: str, newest: str | None) -> str:
     run = context["ti"].get_dagrun_state
     sources = {event.source_run_id for event in context["triggering_asset_events"][FEATURES]}
     closing = sum(run("materialize_features", source) in UNFINISHED for source in sources)
-    for dag_id, expected in (("ingest_watch_logs", 0), ("materialize_features", closing)):
+    expectations = {"ingest_watch_logs": 0, "ingest_late_files": 0, "materialize_features": closing}
+    for dag_id, expected in expectations.items():
         waiting = context["ti"].get_dr_count(dag_id, states=UNFINISHED) - expected
         if waiting > 0:
             raise AirflowSkipException(f"{waiting} runs of {dag_id} are not done; the last one starts this")

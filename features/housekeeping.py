@@ -17,6 +17,7 @@ from features.stage import COMMITTED_FILE
 log = structlog.get_logger(__name__)
 
 SECONDS_PER_DAY: Final = 86_400
+KEEP_DAYS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,13 @@ class Cleaned:
     checkpoints: int
 
 
-def clean(settings: Settings, keep_days: int) -> Cleaned:
+def clean(settings: Settings | None = None, *, keep_days: int = KEEP_DAYS) -> Cleaned:
     """Delete what is older than ``keep_days`` days and that nothing refers to.
 
     The table versions that a bundle was trained on stay as long as the bundle does, so that its training can
     be repeated. Running tasks are safe: they touch their files, and stages and checkpoints go by age.
     """
+    settings = settings or Settings()
     lake = Lake(settings)
     needed: dict[str, set[int]] = {table: set() for table in PARTITION}
     for manifest in _manifests(settings):

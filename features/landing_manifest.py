@@ -58,6 +58,12 @@ def pending_days(settings: Settings) -> list[str]:
     return [day for day in landing.days() if _is_pending(settings, landing, day)]
 
 
+def late_days(settings: Settings | None = None) -> list[str]:
+    """Days of ``pending_days`` that were committed before: something arrived late or was changed since."""
+    settings = settings or Settings()
+    return [day for day in pending_days(settings) if Manifest.read(settings, day) is not None]
+
+
 def rules_key() -> str:
     """Changes with the columns, types and rules that landing files are read by."""
     moment = datetime(2000, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.context import set_current_context
 
 from dags.assets import BUNDLES, FEATURES, WATCHES, announce, days_in
-from dags.tasks import bundles_of_run, days_of_run, newest_or_skip, step
+from dags.tasks import bundles_of_run, days_of_run, found_or_skip, newest_or_skip, step
 from features.errors import BadInputError, InvalidDataError, StaleStageError
 
 
@@ -99,7 +99,7 @@ def test_an_older_day_is_skipped_with_the_newer_one_named() -> None:
         newest_or_skip("2026-03-03", newest="2026-03-04")
 
 
-@pytest.mark.parametrize("dag_id", ["ingest_watch_logs", "materialize_features"])
+@pytest.mark.parametrize("dag_id", ["ingest_watch_logs", "ingest_late_files", "materialize_features"])
 def test_nothing_is_trained_before_all_data_are_in(dag_id: str) -> None:
     with (
         a_run(unfinished={dag_id: ["another"]}),
@@ -160,3 +160,9 @@ def test_everything_else_reaches_airflow_as_it_is_and_is_retried() -> None:
 
     with pytest.raises(StaleStageError):
         body.function()
+
+
+def test_without_late_days_a_run_is_skipped() -> None:
+    assert found_or_skip(["2026-03-01"]) == ["2026-03-01"]
+    with pytest.raises(AirflowSkipException, match="no landing file is new or changed"):
+        found_or_skip([])

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from features.ingest import ingest
 from features.lake import Lake
-from features.landing_manifest import Manifest, pending_days
+from features.landing_manifest import Manifest, late_days, pending_days
 from features.schema import WATCHES
 from features.settings import Settings
 from tests.features.landing_rows import DAY, land, land_day, watch
@@ -40,6 +40,15 @@ def test_a_late_file_makes_its_day_pending(settings: Settings) -> None:
     told = [(event["event"], event["file"]) for event in logs if "file" in event]
     assert told == [("late file", f"watches/{DAY}/late.jsonl")]
     assert rows(settings) == 6
+
+
+def test_days_that_never_came_are_pending_but_not_late(settings: Settings) -> None:
+    land_day(settings, FIVE)
+    ingest(settings=settings)
+    land_day(settings, [watch("n", day=NEXT_DAY)], day=NEXT_DAY)
+    assert (pending_days(settings), late_days(settings)) == ([NEXT_DAY], [])
+    land(settings, WATCHES, [watch("late")], name="late.jsonl")
+    assert (pending_days(settings), late_days(settings)) == ([DAY, NEXT_DAY], [DAY])
 
 
 def test_a_changed_file_is_noticed_and_its_rows_are_replaced(settings: Settings) -> None:

@@ -1,0 +1,29 @@
+"""The three tasks that bring landing days into the lake; every DAG that ingests consists of them."""
+
+from dags.assets import WATCHES, announce
+from dags.tasks import days_of_run, step
+
+
+@step()
+def stage(days: list[str] | None = None) -> str:
+    """Type and deduplicate the landing files of ``days``, by default those of the run."""
+    from features.ingest import stage as stage_days
+
+    return stage_days(days or days_of_run())
+
+
+@step()
+def validate(stage: str) -> str:
+    """Check the staged partitions before anyone sees them."""
+    from features.validation import validate as require_valid
+
+    return require_valid(stage)
+
+
+@step(outlets=[WATCHES])
+def commit(stage: str) -> str:
+    """Replace the partitions in the lake and tell the DAGs behind."""
+    from features.ingest import commit as commit_days
+
+    days = commit_days(stage)
+    return announce(WATCHES, day=days[-1], days=days)
