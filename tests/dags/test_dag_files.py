@@ -105,7 +105,8 @@ def test_a_task_body_has_at_most_three_statements(path: Path) -> None:
     tree = ast.parse(path.read_text())
     bodies = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name != path.stem]
     assert bodies or "dags.ingest_tasks" in path.read_text()
-    assert {body.name: len(body.body) for body in bodies if len(body.body) > 3} == {}
+    lengths = {body.name: len(body.body) - (ast.get_docstring(body) is not None) for body in bodies}
+    assert {name: length for name, length in lengths.items() if length > 3} == {}
 
 
 @pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.stem)
