@@ -33,7 +33,7 @@ def import_source(name: str, path: Path, settings: Settings, map_file: Path | No
         map_file: the column map; for ``csv``, and only for it.
 
     Raises:
-        BadInputError: unknown source, a map too many or none, or what the importer says.
+        BadInputError: unknown source, a map too many or none, ingest reads elsewhere, or the importer's own.
     """
     if name not in SOURCES:
         raise BadInputError(f"unknown source {name!r}; known: {', '.join(SOURCES)}")
@@ -44,6 +44,11 @@ def import_source(name: str, path: Path, settings: Settings, map_file: Path | No
             else "has its own layout; leave --map out"
         )
         raise BadInputError(f"import {name} {wanted}")
+    if settings.landing_uri is not None:
+        raise BadInputError(
+            f"importers write to {settings.landing}, ingest reads FACET_LANDING_URI={settings.landing_uri}; "
+            "unset it for the import, then copy the landing files to the store"
+        )
     if map_file is not None:
         return dataclasses.asdict(import_columns(path, load_column_map(map_file), settings))
     return dataclasses.asdict(PUBLIC_LOGS[name](path, settings))

@@ -95,3 +95,9 @@ def test_a_map_is_for_csv_and_only_for_csv(tmp_path: Path) -> None:
         import_source("csv", tmp_path, Settings(home=tmp_path))
     with pytest.raises(BadInputError, match="import kuairand has its own layout"):
         import_source("kuairand", tmp_path, Settings(home=tmp_path), tmp_path / "map.toml")
+
+
+def test_an_import_that_ingest_would_not_see_is_refused(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, landing_uri="s3://bucket/landing")
+    with pytest.raises(BadInputError, match="s3://bucket/landing; unset it for the import"):
+        import_source("movielens", tmp_path, settings)
