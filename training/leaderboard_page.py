@@ -1,15 +1,11 @@
 """A leaderboard as one HTML page with inline SVG; the page loads nothing."""
 
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
+from features.plots import as_svg, empty_plot, html_page, html_table
 from training.leaderboard import Leaderboard
 from training.metrics import MAIN_METRIC
 
@@ -32,11 +28,6 @@ COLUMNS: Final = {
     "MB": "megabytes",
 }
 """Heading to key of a line."""
-STYLE: Final = (
-    "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0}"
-    "td,th{padding:4px 10px;border-bottom:1px solid #ddd;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}svg{margin-right:2em}"
-)
 
 
 def cells(line: dict[str, Any]) -> list[str]:
@@ -46,14 +37,13 @@ def cells(line: dict[str, Any]) -> list[str]:
 
 def write_page(board: Leaderboard, title: str, path: Path) -> Path:
     """Write the page and return ``path``."""
-    parts = [f"<h1>{escape(title)}</h1>", _html_table(list(COLUMNS), [cells(line) for line in board.rows])]
+    parts = [html_table(list(COLUMNS), [cells(line) for line in board.rows])]
     parts += [f"<p>failed: {escape(name)}: {escape(text)}</p>" for name, text in board.failed.items()]
     parts += [_scatter(board.rows, key) for key in ("tag_diversity", "searches")]
     groupings = dict.fromkeys(g for groups in board.groups.values() for g in groups)
     for grouping in groupings:
         parts += [f"<h2>{MAIN_METRIC} by {escape(grouping)}</h2>", *_by_group(board, grouping)]
-    head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style>"
-    path.write_text(f"<!doctype html>{head}{''.join(parts)}")
+    path.write_text(html_page(title, parts))
     return path
 
 
@@ -73,12 +63,6 @@ def _cell(line: dict[str, Any], key: str) -> str:
     return f"{value:.4f}" if value < 1 else f"{value:,.1f}"
 
 
-def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in headings)
-    body = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
 def _by_group(board: Leaderboard, grouping: str) -> list[str]:
     labels = list(dict.fromkeys(g for groups in board.groups.values() for g in groups.get(grouping, {})))
     values = {
@@ -86,7 +70,7 @@ def _by_group(board: Leaderboard, grouping: str) -> list[str]:
         for name, groups in board.groups.items()
     }
     rows = [[n, *("-" if v is None else f"{v:.4f}" for v in figures)] for n, figures in values.items()]
-    return [_html_table(["name", *labels], rows), _bars(labels, values)]
+    return [html_table(["name", *labels], rows), _bars(labels, values)]
 
 
 def _scatter(rows: Sequence[dict[str, Any]], key: str) -> str:
@@ -94,37 +78,20 @@ def _scatter(rows: Sequence[dict[str, Any]], key: str) -> str:
     points = [(r["name"], r[key], r[MAIN_METRIC]) for r in rows if r.get(key) is not None]
     if not points:
         return ""
-    figure, axes = _axes()
+    figure, axes = empty_plot()
     for name, x, y in points:
         axes.scatter(x, y, label=name)
     axes.set(xlabel=key, ylabel=MAIN_METRIC)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def _bars(labels: Sequence[str], values: dict[str, list[float | None]]) -> str:
     """One bar per row and group of users."""
-    figure, axes = _axes()
+    figure, axes = empty_plot()
     width = 0.8 / max(len(values), 1)
     for place, (name, figures) in enumerate(values.items()):
         left = [group + (place + 0.5) * width - 0.4 for group in range(len(labels))]
         axes.bar(left, [value or 0.0 for value in figures], width, label=name)
     axes.set_xticks(range(len(labels)), labels)
     axes.set_ylabel(MAIN_METRIC)
-    return _svg(figure)
-
-
-def _axes() -> tuple[Figure, Axes]:
-    """An empty plot in as many colours as a leaderboard has rows."""
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_prop_cycle(color=colormaps["tab20"](range(20)))
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    """The plot with its legend beside it, as SVG that stands in HTML."""
-    figure.legend(loc="outside right center", frameon=False, fontsize="small")
-    text = io.StringIO()
-    figure.savefig(text, format="svg")
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    return as_svg(figure)
