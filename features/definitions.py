@@ -11,7 +11,7 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueT
 from feast.data_format import ParquetFormat
 from feast.types import Array, Bytes, Float64, Int32, Int64, String
 
-from features.aggregates import count_columns, rate_columns
+from features.aggregates.columns import count_columns, rate_columns
 from features.schema import (
     ACTIONS,
     EVENT_TIMES,
@@ -56,20 +56,21 @@ SCHEMA_OF: Final = {
         Field(name=PROFILE, dtype=Array(String), description="static attributes, name=value"),
     ],
 }
-STATS_SCHEMA: Final = [
-    *(Field(name=name, dtype=Int64, description="count over the window") for name in count_columns()),
-    *(
-        Field(name=name, dtype=Float64, description="rate or trend, see aggregates")
-        for name in rate_columns()
-    ),
-]
 
 
 def feature_views(settings: Settings) -> list[FeatureView]:
     """All views over the exports of one home."""
     users = [_view(settings, name, USER_ID, SCHEMA_OF[name], FOREVER) for name in SCHEMA_OF]
-    stats = [_view(settings, name, key, STATS_SCHEMA, STATS_TTL) for name, key in STATS_VIEWS.items()]
+    stats = [_view(settings, name, key, stats_schema(key), STATS_TTL) for name, key in STATS_VIEWS.items()]
     return users + stats
+
+
+def stats_schema(key: str) -> list[Field]:
+    """Statistics of the entity whose id is ``key``; ``features/aggregates/windows.py`` defines them."""
+    return [
+        *(Field(name=name, dtype=Int64, description="count over the window") for name in count_columns(key)),
+        *(Field(name=name, dtype=Float64, description="smoothed rate, or trend") for name in rate_columns()),
+    ]
 
 
 def recall_service(views: list[FeatureView]) -> FeatureService:

@@ -11,13 +11,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from features.aggregates import create_daily_counts, entity_stats
+from features.aggregates.columns import count_columns, rate_columns
 from features.days import end_of
 from features.errors import BadInputError
 from features.history import user_histories, user_seen, watches_with_actions
@@ -39,6 +39,9 @@ from features.schema import (
 )
 from features.settings import Settings
 from features.stage import write_parquet
+
+if TYPE_CHECKING:
+    from features.aggregates.store import Aggregates
 
 USER_HISTORY: Final = "user_history"
 USER_SEEN: Final = "user_seen"
@@ -73,18 +76,21 @@ def sources_of(days: Sequence[str], settings: Settings) -> dict[str, str]:
     """For each day a sum over the watches that its snapshot is made of; another sum means another snapshot.
 
     Equal rows give equal sums, however often and in whatever order they were ingested. Videos and users count
-    by day and number of rows only.
+    by day and number of rows only. Other columns or another smoothing of the statistics give other sums, too.
     """
     lake = Lake(settings)
     if not days:
         return {}
     rows = _landed(lake)
     kept = {table: lake.day_counts(table) for table in (VIDEOS, USERS)}
+    config = settings.aggregates
+    layout = [[*count_columns(key), *rate_columns()] for key in STATS_VIEWS.values()]
+    made_by = [layout, config.rate_prior, config.trend_prior]
     sums = {}
     for day in days:
         parts = [part for part in rows if part[0] <= day]
         others = [[t, d, n] for t, counts in kept.items() for d, n in counts.items() if d <= day]
-        sums[day] = hashlib.sha256(json.dumps([parts, others]).encode()).hexdigest()[:16]
+        sums[day] = hashlib.sha256(json.dumps([made_by, parts, others]).encode()).hexdigest()[:16]
     return sums
 
 
@@ -101,10 +107,12 @@ def build_snapshots(days: Sequence[str], settings: Settings) -> Iterator[tuple[s
     for day in days:
         if day not in curated:
             raise BadInputError(f"the lake holds no watches of {day}; run `facet ingest {day}` first")
-    connection = connect()
+    from features.aggregates.store import Aggregates  # Ibis: not needed to read snapshots
+
+    connection, aggregates = connect(), Aggregates(settings)
     _load_plays(connection, lake, max(days), settings.rule)
     for day in sorted(days):
-        yield day, _build_snapshot(connection, lake, day, settings)
+        yield day, _build_snapshot(connection, lake, day, settings, aggregates)
 
 
 def _landed(lake: Lake) -> list[tuple[str, str]]:
@@ -123,12 +131,10 @@ def _load_plays(connection: duckdb.DuckDBPyConnection, lake: Lake, newest: str, 
     connection.register("videos", videos.to_arrow_table())
     watches = lake.scan(connection, WATCHES, event_days)
     watches_with_actions(watches, connection.sql("FROM videos"), rule).create("all_plays")
-    for entity in STATS_VIEWS.values():
-        create_daily_counts(connection, entity)
 
 
 def _build_snapshot(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, day: str, settings: Settings
+    connection: duckdb.DuckDBPyConnection, lake: Lake, day: str, settings: Settings, aggregates: "Aggregates"
 ) -> dict[str, int]:
     _create_views(connection, lake, day)
     changed = connection.sql("FROM changed_plays")
@@ -138,7 +144,7 @@ def _build_snapshot(
         USER_PROFILE: connection.sql(f"SELECT {USER_ID}, {SEGMENT}, {PROFILE} FROM users").to_arrow_table(),
     }
     for view, entity in STATS_VIEWS.items():
-        rows[view] = entity_stats(connection, entity, day).to_arrow_table()
+        rows[view] = aggregates.stats(entity, day)
     for view, table in rows.items():
         write_parquet(_with_time(table, day), snapshot_path(settings, view, day))
     return {view: table.num_rows for view, table in rows.items()}

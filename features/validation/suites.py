@@ -93,9 +93,7 @@ def volume(table: str, day: str, rows_of: Mapping[str, int], limits: ValidationC
         before = max((other for other in rows_of if other < day), default=None)
         low = limits.min_snapshot_ratio * rows_of[before] if before else 0.0
         says = f"not far fewer rows than the snapshot of {before}"
-        return (
-            [Check(name=f"{table}.volume", says=says, sql="count(*)", low=low)] if before else []
-        )
+        return [Check(name=f"{table}.volume", says=says, sql="count(*)", low=low)] if before else []
     first = add_days(day, -limits.baseline_days)
     past = [rows for other, rows in rows_of.items() if first <= other < day]
     if len(past) < limits.min_baseline_days:

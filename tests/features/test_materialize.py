@@ -47,7 +47,7 @@ def test_counts_rates_and_trend_of_a_video(home: Settings) -> None:
     assert [row[f"plays_{n}d"] for n in (1, 7, 30)] == [1, 3, 3]
     assert [row[f"long_watches_{n}d"] for n in (1, 7, 30)] == [1, 2, 2]
     assert (row["likes_1d"], row["likes_7d"], row["dislikes_1d"], row["dislikes_7d"]) == (0, 1, 0, 1)
-    assert row["long_watch_rate_7d"] == pytest.approx(2 / 3)
+    assert row["long_watch_rate_7d"] == pytest.approx((2 + 20 * 3 / 5) / (3 + 20)), "leaning to 3 of all 5"
     assert row["trend"] == pytest.approx((1 + 10) / (3 / 7 + 10))
     assert row["event_timestamp"] == datetime(2026, 3, 4, tzinfo=UTC)
 
