@@ -94,10 +94,11 @@ def view_checks(view: str, schema: pa.Schema, day: str, expected: Expected) -> l
 
 def _unique(view: str, keys: Sequence[str]) -> Check:
     key = ", ".join(keys)
+    known = " AND ".join(f"{name} IS NOT NULL" for name in keys)
     return Check(
         name=f"{view}.unique.{'+'.join(keys)}",
         says=f"one row per {key}",
-        sql=f"count(*) - count(DISTINCT ({key}))",
+        sql=f"count(*) FILTER ({known}) - count(DISTINCT ({key})) FILTER ({known})",
         high=0.0,
         is_share=True,
         examples=f"SELECT {key}, count(*) AS rows FROM rows GROUP BY ALL HAVING count(*) > 1",

@@ -43,7 +43,7 @@ def write_page(settings: Settings) -> Path:
 def _kept(counts: list[Counts]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for count in counts:
-        found[count.table][count.landing_day] = count.kept
+        found[count.table][count.landing_day] = float(count.kept)
     return found
 
 
