@@ -24,6 +24,7 @@ from features.history import user_histories, user_seen, watches_with_actions
 from features.lake import Lake, connect
 from features.positives import PositiveRule
 from features.schema import (
+    EVENT_TIME,
     LANDING_DAY,
     PROFILE,
     SEGMENT,
@@ -39,6 +40,7 @@ from features.schema import (
 )
 from features.settings import Settings
 from features.stage import write_parquet
+from features.validation.features_suite import Expected, check_features
 
 if TYPE_CHECKING:
     from features.aggregates.store import Aggregates
@@ -145,8 +147,10 @@ def _build_snapshot(
     }
     for view, entity in STATS_VIEWS.items():
         rows[view] = aggregates.stats(entity, day)
+    rows = {view: _with_time(table, day) for view, table in rows.items()}
+    check_features(rows, day, _expected(connection, day), settings)
     for view, table in rows.items():
-        write_parquet(_with_time(table, day), snapshot_path(settings, view, day))
+        write_parquet(table, snapshot_path(settings, view, day))
     return {view: table.num_rows for view, table in rows.items()}
 
 
@@ -159,6 +163,19 @@ def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, day: str) -
         FROM all_plays WHERE {LANDING_DAY} <= '{day}'
         AND {USER_ID} IN (SELECT {USER_ID} FROM all_plays WHERE {LANDING_DAY} = '{day}')
     """)
+
+
+def _expected(connection: duckdb.DuckDBPyConnection, day: str) -> Expected:
+    """What the watches and users say about the number of rows and plays."""
+    query = f"""
+        SELECT (SELECT count(DISTINCT {USER_ID}) FROM changed_plays), (SELECT count(*) FROM users),
+               count(*) FROM all_plays WHERE {LANDING_DAY} <= '{day}' AND {EVENT_TIME}::DATE = DATE '{day}'
+    """
+    [(active, users, plays)] = connection.execute(query).fetchall()
+    return Expected(
+        rows={USER_HISTORY: active, USER_SEEN: active, USER_PROFILE: users},
+        plays={"user_stats": plays, "video_stats": plays},
+    )
 
 
 def _pack(seen: pa.Table) -> pa.Table:
