@@ -2,7 +2,6 @@
 
 import dataclasses
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,8 +9,8 @@ from rich.table import Table
 
 from features.console import JsonFlag, out, report
 from features.days import add_days, day_of, parse_days
-from features.errors import BadInputError
 from features.settings import Settings
+from features.sources.command import import_logs
 
 app = typer.Typer()
 
@@ -50,18 +49,7 @@ def simulate(
     report(facts, as_json)
 
 
-@app.command("import")
-def import_logs(
-    source: Annotated[str, typer.Argument(help="kuairand")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False)],
-    as_json: JsonFlag = False,
-) -> None:
-    """Turn a public log into landing files."""
-    from features.sources.kuairand import import_kuairand
-
-    if source != "kuairand":
-        raise BadInputError(f"unknown source {source!r}; known: kuairand")
-    report(dataclasses.asdict(import_kuairand(folder, Settings())), as_json)
+app.command("import")(import_logs)
 
 
 @app.command()

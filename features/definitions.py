@@ -7,7 +7,7 @@ one FACET_HOME, so the views are built for its settings.
 from datetime import timedelta
 from typing import Final
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.types import Array, Bytes, Float64, Int32, Int64, String
 
@@ -30,12 +30,16 @@ from features.snapshots import (
     STATS_VIEWS,
     USER_HISTORY,
     USER_PROFILE,
+    USER_RECENT,
     USER_SEEN,
     snapshot_path,
 )
 
 PROJECT: Final = "facet"
 RECALL_SERVICE: Final = "recall_v1"
+OFFLINE_SERVICE: Final = "recall_offline_v1"
+PUSHED_WATCHES: Final = "pushed_watches"
+RECENT: Final = "recent"
 STATS_TTL: Final = timedelta(days=3)
 """Two missed days may pass before statistics count as unknown."""
 FOREVER: Final = timedelta(0)
@@ -59,10 +63,10 @@ SCHEMA_OF: Final = {
 
 
 def feature_views(settings: Settings) -> list[FeatureView]:
-    """All views over the exports of one home."""
+    """All views of one home: over its exports, and what is pushed."""
     users = [_view(settings, name, USER_ID, SCHEMA_OF[name], FOREVER) for name in SCHEMA_OF]
     stats = [_view(settings, name, key, stats_schema(key), STATS_TTL) for name, key in STATS_VIEWS.items()]
-    return users + stats
+    return [*users, *stats, _recent_view(settings)]
 
 
 def stats_schema(key: str) -> list[Field]:
@@ -73,19 +77,44 @@ def stats_schema(key: str) -> list[Field]:
     ]
 
 
-def recall_service(views: list[FeatureView]) -> FeatureService:
-    """What serving and training ask for: everything about a user that recall reads."""
-    wanted = (USER_HISTORY, USER_SEEN, USER_PROFILE)
-    return FeatureService(name=RECALL_SERVICE, features=[view for view in views if view.name in wanted])
+def services(views: list[FeatureView]) -> list[FeatureService]:
+    """What recall reads of a user: online everything, offline what has exports."""
+    of_user = (USER_HISTORY, USER_SEEN, USER_PROFILE)
+    wanted = {RECALL_SERVICE: (*of_user, USER_RECENT), OFFLINE_SERVICE: of_user}
+    return [
+        FeatureService(name=name, features=[view for view in views if view.name in names])
+        for name, names in wanted.items()
+    ]
 
 
-def _view(settings: Settings, name: str, key: str, schema: list[Field], ttl: timedelta) -> FeatureView:
-    source = FileSource(
-        name=f"{name}_source",
-        path=str(snapshot_path(settings, name, "*")),
+def materialized_views() -> list[str]:
+    """Names of the views whose rows come from exports."""
+    return [*SCHEMA_OF, *STATS_VIEWS]
+
+
+def _recent_view(settings: Settings) -> FeatureView:
+    # Offline joins want a source; the folder stays empty, since what was pushed is in the next day's history.
+    source = PushSource(name=PUSHED_WATCHES, batch_source=_source(settings, USER_RECENT))
+    schema = [
+        Field(name=USER_ID, dtype=Int64),
+        Field(name=RECENT, dtype=Bytes, description="watches that were pushed, JSON, newest last"),
+    ]
+    return FeatureView(
+        name=USER_RECENT, entities=[ENTITIES[USER_ID]], ttl=FOREVER, schema=schema, source=source, online=True
+    )
+
+
+def _source(settings: Settings, view: str) -> FileSource:
+    return FileSource(
+        name=f"{view}_source",
+        path=str(snapshot_path(settings, view, "*")),
         file_format=ParquetFormat(),
         timestamp_field=AS_OF,
     )
+
+
+def _view(settings: Settings, name: str, key: str, schema: list[Field], ttl: timedelta) -> FeatureView:
+    source = _source(settings, name)
     key_field = Field(name=key, dtype=Int64)
     return FeatureView(
         name=name, entities=[ENTITIES[key]], ttl=ttl, schema=[key_field, *schema], source=source, online=True

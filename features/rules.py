@@ -35,7 +35,9 @@ MAX_TEXT: Final = 256
 """Longer device, scene or request ids are somebody's broken encoder."""
 
 _INTEGER: Final = r"^-?[0-9]+(\.0+)?$"  # pandas writes integers beside nulls as 12.0
-_OFFSET: Final = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_OFFSET: Final = (
+    r"[0-9]{2}:[0-9]{2}(:[0-9.]+)? ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"  # the -02 of a bare date is none
+)
 _TRUE: Final = "('true', '1', '1.0', 't')"
 _FALSE: Final = "('false', '0', '0.0', 'f')"
 

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 USER_HISTORY: Final = "user_history"
 USER_SEEN: Final = "user_seen"
 USER_PROFILE: Final = "user_profile"
+USER_RECENT: Final = "user_recent"
+"""Pushed, never materialized: no snapshot has it."""
 STATS_VIEWS: Final[dict[str, str]] = {
     "user_stats": USER_ID,
     "video_stats": VIDEO_ID,

@@ -3,8 +3,10 @@
 import json
 import sqlite3
 import warnings
-from datetime import datetime
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 # Feast turns prometheus_client into files shared by processes, unless that was imported before.
@@ -12,18 +14,38 @@ import prometheus_client  # noqa: F401
 
 # isort: split
 import feast
+import filelock
 import ibis
+import numpy as np
 import redis
 import yaml
 from feast import RepoConfig
 from feast.errors import FeastError
 
-from features.definitions import ENTITIES, PROJECT, RECALL_SERVICE, feature_views, recall_service
+from features.definitions import (
+    ENTITIES,
+    OFFLINE_SERVICE,
+    PROJECT,
+    PUSHED_WATCHES,
+    RECALL_SERVICE,
+    RECENT,
+    feature_views,
+    materialized_views,
+    services,
+)
 from features.errors import StoreUnavailableError
 from features.history import History
+from features.recent import (
+    RECENT_LENGTH,
+    RecentWatch,
+    append_recent,
+    merge_recent,
+    pack_recent,
+    unpack_recent,
+)
 from features.schema import ACTIONS, EVENT_TIMES, PROFILE, SEGMENT, USER_ID, VIDEO_IDS
 from features.settings import Settings
-from features.snapshots import AS_OF, SEEN_PACKED
+from features.snapshots import AS_OF, SEEN_PACKED, USER_RECENT
 from features.stage import write_atomically
 from features.user_features import UserFeatures, unpack_ids
 
@@ -34,6 +56,8 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="ibis|feast")
 warnings.filterwarnings("ignore", message=r"Field name \"vector_enabled\"", category=UserWarning)
 _ORDER: Final = "asked_order"
+PUSH_SECONDS: Final = 30
+"""Longest wait for other processes that push, and longest time that one may hold the lock."""
 ONLINE_STATE: Final = "online.json"
 """Holds the moment that the online store is complete for; written after the rows."""
 
@@ -50,11 +74,11 @@ class FeatureStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._folder / "feature_store.yaml", yaml.safe_dump(_config(self._settings)))
         views = feature_views(self._settings)
-        self._feast.apply([*ENTITIES.values(), *views, recall_service(views)])
+        self._feast.apply([*ENTITIES.values(), *views, *services(views)])
 
     def materialize(self, since: datetime, until: datetime) -> None:
         """Copy the newest row per entity with ``since <= time <= until`` into the online store."""
-        self._feast.materialize(since, until)
+        self._feast.materialize(since, until, feature_views=materialized_views())
         _close_offline_store()
         write_atomically(self._folder / ONLINE_STATE, json.dumps({"until": until.isoformat()}))
 
@@ -73,7 +97,9 @@ class FeatureStore:
 
         asked = pd.DataFrame({USER_ID: user_ids, AS_OF: pd.to_datetime(pd.Series(moments), utc=True)})
         asked[_ORDER] = range(len(asked))
-        found = self._feast.get_historical_features(entity_df=asked, features=self._service).to_df()
+        found = self._feast.get_historical_features(
+            entity_df=asked, features=self._service(OFFLINE_SERVICE)
+        ).to_df()
         _close_offline_store()
         if len(found) != len(asked):
             raise StoreUnavailableError(
@@ -89,34 +115,80 @@ class FeatureStore:
         """
         try:
             found = self._feast.get_online_features(
-                features=self._service, entity_rows=[{USER_ID: user_id}]
+                features=self._service(RECALL_SERVICE), entity_rows=[{USER_ID: user_id}]
             ).to_dict()
         except (FeastError, OSError, sqlite3.Error, redis.RedisError) as error:
             raise StoreUnavailableError(f"look-up of user {user_id} failed: {error}") from error
         row = {name: values[0] for name, values in found.items() if name != USER_ID}
         if all(value is None for value in row.values()):
             return None
+        daily = History(row[VIDEO_IDS] or (), row[EVENT_TIMES] or (), row[ACTIONS] or ())
+        recent = unpack_recent(row.get(RECENT))
         return UserFeatures(
             user_id=user_id,
-            history=History(row[VIDEO_IDS] or (), row[EVENT_TIMES] or (), row[ACTIONS] or ()),
-            seen=unpack_ids(row[SEEN_PACKED]),
+            history=merge_recent(daily, recent),
+            seen=np.union1d(unpack_ids(row[SEEN_PACKED]), [watch.video_id for watch in recent]).astype(
+                np.int64
+            ),
             segment=row[SEGMENT],
             profile=list(row[PROFILE] or ()),
-            feature_time=self.online_until(),
+            feature_time=_latest(self.online_until(), recent),
         )
+
+    def push(self, pushed: Mapping[int, Sequence[RecentWatch]], *, length: int = RECENT_LENGTH) -> None:
+        """Add watches to ``user_recent``, for the next look-up. Any number of processes may push at once.
+
+        Args:
+            pushed: by user; pushing an event again changes nothing.
+            length: watches kept per user.
+
+        Raises:
+            StoreUnavailableError: nothing may have been written; push again.
+        """
+        import pandas as pd
+
+        names = [f"{USER_RECENT}:{RECENT}"]
+        users = sorted(pushed)
+        try:
+            with self._push_lock():
+                asked = [{USER_ID: user_id} for user_id in users]
+                kept = self._feast.get_online_features(features=names, entity_rows=asked).to_dict()
+                merged = [
+                    append_recent(unpack_recent(packed), pushed[user_id], length=length)
+                    for user_id, packed in zip(users, kept[RECENT], strict=True)
+                ]
+                times = pd.to_datetime([watches[-1].event_time for watches in merged], unit="us", utc=True)
+                rows = {USER_ID: users, RECENT: [pack_recent(watches) for watches in merged], AS_OF: times}
+                self._feast.push(PUSHED_WATCHES, pd.DataFrame(rows))
+        except (FeastError, OSError, sqlite3.Error, redis.RedisError, filelock.Timeout) as error:
+            raise StoreUnavailableError(f"{len(users)} users could not be pushed: {error}") from error
+
+    def _push_lock(self) -> AbstractContextManager[Any]:
+        """Held from reading a user's row to writing it."""
+        if self._settings.redis:
+            host, _, port = self._settings.redis.partition(":")
+            client = redis.Redis(host, int(port or 6379))
+            return client.lock("facet:push", timeout=PUSH_SECONDS, blocking_timeout=PUSH_SECONDS)
+        return filelock.FileLock(self._folder / ".push.lock", timeout=PUSH_SECONDS)
 
     @cached_property
     def _feast(self) -> feast.FeatureStore:
         return feast.FeatureStore(config=RepoConfig(**_config(self._settings), repo_path=self._folder))
 
-    @cached_property
-    def _service(self) -> feast.FeatureService:
+    @cache  # noqa: B019 - a store lives as long as its process
+    def _service(self, name: str) -> feast.FeatureService:
         try:
-            return self._feast.get_feature_service(RECALL_SERVICE)
+            return self._feast.get_feature_service(name)
         except (FeastError, FileNotFoundError) as error:
             raise StoreUnavailableError(
                 "the feature store is empty; run `facet materialize DAY` first"
             ) from error
+
+
+def _latest(materialized: datetime | None, recent: Sequence[RecentWatch]) -> datetime | None:
+    """The moment that ages count from: a pushed watch may be newer than the daily features."""
+    pushed = datetime.fromtimestamp(recent[-1].event_time / 1e6, UTC) if recent else None
+    return max((moment for moment in (materialized, pushed) if moment), default=None)
 
 
 def _close_offline_store() -> None:

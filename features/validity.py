@@ -33,7 +33,7 @@ def validity(
     snapshots = lake.scan(connection, table, days)
     names = SCHEMAS[table].names
     key = KEYS[table]
-    return snapshots.query(
+    found = snapshots.query(
         "snapshots",
         f"""
         WITH numbered AS (
@@ -54,3 +54,5 @@ def validity(
         ORDER BY {key}, {VALID_FROM}
         """,
     )
+    assert found is not None, "a SELECT has a result"
+    return found

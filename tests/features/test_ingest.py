@@ -37,6 +37,7 @@ BAD_WATCHES: list[tuple[object, str]] = [
     (watch("x", video_id=-7), "video_id is negative"),
     (watch("x", event_time=None), "event_time is missing"),
     (watch("x", event_time="yesterday"), "event_time is not a time with UTC offset"),
+    (watch("x", event_time="2026-03-02"), "event_time is not a time with UTC offset"),
     (watch("x", event_time="2026-03-02T12:00:00"), "event_time is not a time with UTC offset"),
     (watch("x", event_time="2026-13-45T12:00:00Z"), "event_time is not a time with UTC offset"),
     (watch("x", event_time=1772452800), "event_time is not a time with UTC offset"),

@@ -1,0 +1,72 @@
+"""Watches that were pushed as they happened: what the daily history does not hold yet.
+
+``user_recent`` is one value per user, a JSON list of ``[event_id, video_id, event_time, actions]``, oldest
+first (Feast's cost is per value). Any number of processes write it, under a lock; materialize never does. The
+history that models read is the daily one and the pushed watches together, by event: once the daily ingest has
+brought a pushed watch, both name it and it counts once.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from features.history import HISTORY_LENGTH, History
+
+RECENT_LENGTH: Final = 200
+"""Pushed watches kept per user; a day of a heavy user."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RecentWatch:
+    """One pushed watch; ordered as histories are, by time and then by event."""
+
+    event_time: int
+    """Microseconds since the epoch."""
+    event_id: str
+    video_id: int
+    actions: int
+    """``Action`` bits."""
+
+
+def append_recent(
+    kept: Iterable[RecentWatch], pushed: Iterable[RecentWatch], *, length: int = RECENT_LENGTH
+) -> list[RecentWatch]:
+    """The newest ``length`` of both, oldest first; an event that was pushed twice counts as it was first."""
+    by_event: dict[str, RecentWatch] = {}
+    for watch in (*kept, *pushed):
+        by_event.setdefault(watch.event_id, watch)
+    return sorted(by_event.values())[-length:]
+
+
+def pack_recent(watches: Iterable[RecentWatch]) -> bytes:
+    """As the feature store holds them."""
+    rows = [[watch.event_id, watch.video_id, watch.event_time, watch.actions] for watch in watches]
+    return json.dumps(rows, separators=(",", ":")).encode()
+
+
+def unpack_recent(packed: bytes | None) -> list[RecentWatch]:
+    """The inverse of ``pack_recent``; nothing without a value."""
+    rows = json.loads(packed) if packed else []
+    return [RecentWatch(time, event_id, video_id, actions) for event_id, video_id, time, actions in rows]
+
+
+def merge_recent(history: History, recent: Iterable[RecentWatch], *, length: int = HISTORY_LENGTH) -> History:
+    """The newest ``length`` watches of the daily history and the pushed ones, oldest first.
+
+    A pushed watch is the same as one of the history if video and time agree: histories name no events.
+    """
+    ids = np.asarray(history.video_ids, dtype=np.int64)
+    times = np.asarray(history.event_times, dtype=np.int64)
+    known = set(zip(ids.tolist(), times.tolist(), strict=True))
+    new = [watch for watch in sorted(recent) if (watch.video_id, watch.event_time) not in known]
+    if not new:
+        return history
+    times = np.concatenate([times, [watch.event_time for watch in new]]).astype(np.int64)
+    order = np.argsort(times, kind="stable")[-length:]
+    ids = np.concatenate([ids, [watch.video_id for watch in new]]).astype(np.int64)
+    actions = np.asarray(history.actions, dtype=np.int64)
+    actions = np.concatenate([actions, [watch.actions for watch in new]]).astype(np.int64)
+    return History(ids[order], times[order], actions[order])

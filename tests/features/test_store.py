@@ -1,0 +1,82 @@
+"""Pushed watches reach the next look-up, whoever pushes them and whatever runs meanwhile."""
+
+import multiprocessing
+from datetime import UTC, datetime
+
+import pytest
+
+from features.days import end_of
+from features.ingest import ingest
+from features.materialize import materialize
+from features.recent import RecentWatch
+from features.settings import Settings
+from features.store import FeatureStore
+from tests.features.landing_rows import DAY, land_day, watch
+
+NOON = int(datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp()) * 1_000_000
+NUM_PROCESSES, NUM_EACH = 8, 125
+
+
+@pytest.fixture
+def home(settings: Settings) -> Settings:
+    land_day(settings, [watch("a", 13, video_id=1), watch("b", 14, video_id=2), watch("c", 15, user_id=2)])
+    ingest([DAY], settings=settings)
+    materialize([DAY], settings=settings)
+    return settings
+
+
+def pushed(number: int, video_id: int = 5) -> RecentWatch:
+    return RecentWatch(NOON + number, f"p{number}", video_id, 1)
+
+
+def push_many(settings: Settings, process: int) -> None:
+    store = FeatureStore(settings)
+    for number in range(NUM_EACH):
+        event = process * NUM_EACH + number
+        store.push({1: [pushed(event, video_id=event)]}, length=NUM_PROCESSES * NUM_EACH)
+
+
+def test_a_pushed_watch_is_in_the_next_history_and_is_not_shown_again(home: Settings) -> None:
+    store = FeatureStore(home)
+    store.push({1: [pushed(0)], 77: [pushed(1, video_id=6)]})
+    known, new = store.lookup(1), store.lookup(77)
+    assert known is not None
+    assert list(known.history.video_ids) == [1, 2, 5]
+    assert known.seen.tolist() == [1, 2, 5]
+    assert known.feature_time == datetime(2026, 3, 3, 12, tzinfo=UTC), "ages count from the pushed watch"
+    assert new is not None
+    assert list(new.history.video_ids) == [6]
+    untouched = store.lookup(2)
+    assert untouched is not None
+    assert untouched.feature_time == end_of(DAY)
+
+
+def test_the_daily_ingest_of_pushed_watches_counts_them_once(home: Settings) -> None:
+    store = FeatureStore(home)
+    store.push({1: [RecentWatch(NOON, "later", 3, 1)]})
+    before = store.lookup(1)
+    day = "2026-03-03"
+    land_day(home, [watch("later", 12, day=day, video_id=3, long_watch=True)], day=day)
+    ingest([day], settings=home)
+    materialize([day], settings=home)
+    after = FeatureStore(home).lookup(1)
+    assert before is not None
+    assert after is not None
+    assert list(after.history.video_ids) == list(before.history.video_ids) == [1, 2, 3]
+    assert list(after.history.event_times) == list(before.history.event_times)
+
+
+@pytest.mark.slow
+def test_no_process_loses_an_event_also_while_features_are_materialized(home: Settings) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=push_many, args=(home, i)) for i in range(NUM_PROCESSES)]
+    for process in processes:
+        process.start()
+    materialize([DAY], settings=home)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * NUM_PROCESSES
+    found = FeatureStore(home).lookup(1)
+    assert found is not None
+    assert set(range(NUM_PROCESSES * NUM_EACH)) <= set(found.seen.tolist())
+    assert list(found.history.video_ids) == list(range(900, 1000)), "the newest hundred, in order"
