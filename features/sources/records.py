@@ -82,7 +82,7 @@ def users_snapshot(users: Users, *, end: int) -> pa.Table:
 
 
 def _table(columns: dict[str, np.ndarray | pa.Array], name: str) -> pa.Table:
-    wanted = schema.SCHEMAS[name]
+    wanted = pa.schema([field for field in schema.SCHEMAS[name] if field.name != schema.EXTRA])
     arrays = [pa.array(columns[field.name]).cast(field.type) for field in wanted]
     return pa.table(arrays, schema=wanted)
 
