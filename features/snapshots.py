@@ -3,8 +3,9 @@
 Rows of day D are true at the end of D and hold what had *landed* by then: ``landing_day <= D`` and
 ``event_time < end of D``. So a snapshot that is built again, after late events arrived, is the same; what
 arrived late shows up in the snapshot of the day on which it arrived. Only when a landing day itself comes
-out of order does a snapshot change; ``sources_of`` tells. Histories are written for users with a landed
-watch on D only; a point-in-time join finds the newest row.
+out of order does a snapshot change; ``sources_of`` tells. Rows that did not change are not written again:
+histories are those of users with a landed watch on D, profiles those that differ from the day before. A
+point-in-time join finds the newest row.
 """
 
 import hashlib
@@ -157,9 +158,17 @@ def _build_snapshot(
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, day: str) -> None:
-    """``users`` as of ``day``, and ``changed_plays``: what had landed of users with a watch landed on it."""
-    newest = lake.newest_day(USERS, day)
-    connection.register("users", lake.scan(connection, USERS, [newest] if newest else []).to_arrow_table())
+    """``changed_plays``: what had landed of users with a watch landed on ``day``; ``users`` with a new profile.
+
+    New since the day of watches before, whose snapshot is there or is built first.
+    """
+    eve = max((other for other in lake.day_counts(WATCHES) if other < day), default=None)
+    for name, until in (("users_now", day), ("users_before", eve)):
+        snapshot = lake.newest_day(USERS, until) if until else None
+        rows = lake.scan(connection, USERS, [snapshot] if snapshot else [])
+        connection.register(name, rows.project(f"{USER_ID}, {SEGMENT}, {PROFILE}").to_arrow_table())
+    changed = connection.sql(f"FROM users_now EXCEPT FROM users_before ORDER BY {USER_ID}")
+    connection.register("users", changed.to_arrow_table())
     connection.execute(f"""
         CREATE OR REPLACE VIEW changed_plays AS
         FROM all_plays WHERE {LANDING_DAY} <= '{day}'

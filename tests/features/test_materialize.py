@@ -224,3 +224,13 @@ def test_a_day_that_was_not_ingested_is_named(home: Settings) -> None:
 def test_an_empty_store_says_what_to_do(settings: Settings) -> None:
     with pytest.raises(StoreUnavailableError, match="facet materialize"):
         FeatureStore(settings).lookup(1)
+
+
+def test_only_profiles_that_changed_are_written_again(home: Settings) -> None:
+    land(home, USERS, [user(0), user(1, segment="old"), user(9)], day=TUESDAY)
+    ingest([TUESDAY], settings=home)
+    materialize([TUESDAY], settings=home)
+    assert list(snapshot(home, "user_profile", MONDAY, "user_id")) == [0, 1, 2, 3, 4]
+    assert list(snapshot(home, "user_profile", TUESDAY, "user_id")) == [1, 9]
+    segments = [found.segment for i in (0, 1, 9) if (found := FeatureStore(home).lookup(i))]
+    assert segments == ["young", "old", "young"]
