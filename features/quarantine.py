@@ -18,6 +18,7 @@ from features.errors import BadInputError, InvalidDataError
 from features.ingest import ingest
 from features.lake import connect
 from features.landing import Landing
+from features.landing_manifest import Manifest
 from features.replays import reference, remove_replay, replay_lines, replay_name, write_replay
 from features.schema import FILE, LINE, RAW, RULE, SCHEMAS
 from features.settings import Settings
@@ -119,9 +120,11 @@ def replay(table: str, day: str, repaired: Path, settings: Settings) -> Replayed
     The same file twice changes nothing.
 
     Raises:
-        BadInputError: a line is no row of an export, or names a row that is not in quarantine.
+        BadInputError: a line is no row of an export, or names a row that is not in quarantine; or files of the
+            day left the landing area, so that ingesting it would lose their rows.
         InvalidDataError: the day fails validation with the mended rows; landing is as before.
     """
+    _require_landing(day, settings)
     changed = _changed_rows(table, day, repaired, settings)
     lines = replay_lines([(row[ROW], reference(row[FILE], row[LINE], row[RAW])) for _, row in changed])
     file = replay_name(table, day, lines) if changed else None
@@ -138,6 +141,17 @@ def replay(table: str, day: str, repaired: Path, settings: Settings) -> Replayed
     still = sum(count.quarantined for count in staged.counts if count.table == table)
     log.info("quarantine replayed", table=table, day=day, file=file, rows=len(changed), still_refused=still)
     return Replayed(file, len(changed), still)
+
+
+def _require_landing(day: str, settings: Settings) -> None:
+    manifest = Manifest.read(settings, day)
+    changes = manifest.changes(Landing(settings).stamps(day)) if manifest else {}
+    gone = [name for name, change in changes.items() if change == "removed"]
+    if gone:
+        raise BadInputError(
+            f"{', '.join(gone)} left the landing area; put them back first: "
+            f"ingesting {day} without them would lose their rows"
+        )
 
 
 def _changed_rows(

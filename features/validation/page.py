@@ -71,7 +71,7 @@ def _failures(runs: list[Run]) -> dict[str, dict[str, float]]:
 def _bars(series: Mapping[str, Mapping[str, float]], label: str) -> str:
     """One stacked bar per day; ``series`` is name -> day -> height."""
     days = sorted({day for values in series.values() for day in values})
-    if not days:
+    if not any(height for values in series.values() for height in values.values()):
         return "<p>none</p>"
     figure, axes = empty_plot()
     below = [0.0] * len(days)

@@ -173,6 +173,14 @@ def test_a_replay_that_turns_the_day_red_leaves_landing_as_it_was(dirty: Setting
     assert figures(counts_of(dirty)) == (23, 20, 0, 3)
 
 
+def test_a_day_whose_landing_files_are_gone_is_not_replayed(dirty: Settings) -> None:
+    path = export(dirty, negative={"watch_seconds": 1.0})
+    (dirty.landing / FILE).unlink()
+    with pytest.raises(BadInputError, match=r"a\.jsonl left the landing area"):
+        replay(WATCHES, DAY, path, dirty)
+    assert Lake(dirty).day_counts(WATCHES) == {DAY: 20}
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
