@@ -158,7 +158,7 @@ def _build_snapshot(
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, day: str) -> None:
-    """``changed_plays``: what had landed of users with a watch landed on ``day``; ``users`` with a new profile.
+    """``changed_plays``: what had landed of users with a watch landed on it; ``users`` with a new profile.
 
     New since the day of watches before, whose snapshot is there or is built first.
     """
