@@ -120,8 +120,8 @@ def replay(table: str, day: str, repaired: Path, settings: Settings) -> Replayed
     The same file twice changes nothing.
 
     Raises:
-        BadInputError: a line is no row of an export, or names a row that is not in quarantine; or files of the
-            day left the landing area, so that ingesting it would lose their rows.
+        BadInputError: a line is no row of an export, or names a row that is not in quarantine; or files
+            of the day left the landing area, so that ingesting it would lose their rows.
         InvalidDataError: the day fails validation with the mended rows; landing is as before.
     """
     _require_landing(day, settings)
