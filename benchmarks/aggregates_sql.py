@@ -53,6 +53,9 @@ class HandWritten:
                 folder.mkdir(parents=True)
                 self._day(day, folder)
 
+    def update_reach(self, days: Sequence[str]) -> None:
+        """Nothing: distinct users are counted anew in every window."""
+
     def update_transitions(self, days: Sequence[str]) -> None:
         """Store the pairs of the days that are missing."""
         for day in days:
@@ -95,8 +98,9 @@ class HandWritten:
             FROM s JOIN u USING ({entity}), t ORDER BY {entity}
         """).to_arrow_table()
 
-    def affinities(self, entity: str, day: str) -> pa.Table:
+    def affinities(self, entity: str, day: str, *, everyone: bool) -> pa.Table:
         """Affinities to one entity."""
+        assert everyone, "the benchmark compares all users"
         half_life, prior = self._config.affinity_half_life_days, self._config.affinity_prior * 2**20
         weights = [round(2**20 * 0.5 ** (age / half_life)) for age in range(30)]
         return self._duckdb.sql(f"""

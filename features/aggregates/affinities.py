@@ -14,7 +14,7 @@ import ibis
 import ibis.expr.types as ir
 
 from features.aggregates.columns import (
-    DAY_NUMBER,
+    AGE,
     LONG_WATCH_RATE,
     LONG_WATCHES,
     PLAYS,
@@ -23,7 +23,6 @@ from features.aggregates.columns import (
     known_of,
 )
 from features.aggregates.config import AggregatesConfig
-from features.aggregates.windows import known_on
 from features.schema import RANK, USER_ID
 
 UNIT: Final = 2**20
@@ -36,40 +35,39 @@ def weights(half_life_days: float) -> list[int]:
 
 
 def affinities(
-    pairs: ir.Table,
-    *,
-    entity: str,
-    day: str,
-    day_number: int,
-    config: AggregatesConfig,
-    top: int | None = None,
+    pairs: ir.Table, counts: ir.Table, *, entity: str, config: AggregatesConfig, top: int | None = None
 ) -> ir.Table:
-    """``user_id, <entity>, plays, share, long_watch_rate`` as of the end of ``day``, strongest first.
+    """``user_id, <entity>, plays, share, long_watch_rate`` per user, strongest first.
 
     Args:
-        pairs: of users with ``entity``, of the days of the longest window.
+        pairs: what is known of some users with ``entity``, see ``windows.known_on``.
+        counts: what is known of ``entity`` from everybody.
         top: at most so many rows per user; all if unset.
     """
-    rows = known_on(pairs, day, day_number)
-    age = (day_number - rows[DAY_NUMBER]).cast("int32")
-    weight = ibis.literal(weights(config.affinity_half_life_days), type="array<int64>")[age]
-    per_pair = rows.group_by(USER_ID, entity).aggregate(
-        plays=rows[PLAYS].sum().cast("int64"),
-        positive=(weight * rows[LONG_WATCHES]).sum().cast("int64"),
-        known=(weight * rows[known_of(LONG_WATCHES)]).sum().cast("int64"),
+    per_pair = pairs.group_by(USER_ID, entity).aggregate(
+        plays=pairs[PLAYS].sum().cast("int64"), **_weighted(pairs, config.affinity_half_life_days)
     )
-    scored = _scored(per_pair, entity, config.affinity_prior * UNIT)
+    everybody = counts.group_by(entity).aggregate(**_weighted(counts, config.affinity_half_life_days))
+    scored = _scored(per_pair, everybody, entity, config.affinity_prior * UNIT)
     rank = ibis.row_number().over(group_by=USER_ID, order_by=[scored[SHARE].desc(), scored[entity]])
     ranked = scored.mutate(**{RANK: rank})
     kept = ranked if top is None else ranked.filter(ranked[RANK] < top)
     return kept.order_by(USER_ID, RANK).drop(RANK)
 
 
-def _scored(pairs: ir.Table, entity: str, prior: float) -> ir.Table:
+def _weighted(rows: ir.Table, half_life_days: float) -> dict[str, ir.Value]:
+    weight = ibis.literal(weights(half_life_days), type="array<int64>")[rows[AGE]]
+    return {
+        "positive": (weight * rows[LONG_WATCHES]).sum().cast("int64"),
+        "known": (weight * rows[known_of(LONG_WATCHES)]).sum().cast("int64"),
+    }
+
+
+def _scored(pairs: ir.Table, everybody: ir.Table, entity: str, prior: float) -> ir.Table:
     users = pairs.group_by(USER_ID).aggregate(of_user=pairs.positive.sum().cast("int64"))
-    entities = pairs.group_by(entity).aggregate(of_entity=pairs.positive.sum().cast("int64"))
-    total = pairs.aggregate(
-        all_positive=pairs.positive.sum().cast("int64"), all_known=pairs.known.sum().cast("int64")
+    entities = everybody.select(entity, of_entity=everybody.positive)
+    total = everybody.aggregate(
+        all_positive=everybody.positive.sum().cast("int64"), all_known=everybody.known.sum().cast("int64")
     )
     joined = pairs.join(users, USER_ID).join(entities, entity).cross_join(total)
     real = {name: joined[name].cast("float64") for name in joined.columns if name not in (USER_ID, entity)}

@@ -46,6 +46,13 @@ TREND: Final = "trend"
 DAY_NUMBER: Final = "day_number"
 """Event day as days since 1970, so that ages are differences."""
 
+AGE: Final = "age"
+"""Days from the event day to the day that a window ends with."""
+
+GAP: Final = "gap"
+"""Days since the same pair was seen before."""
+USERS_SEEN: Final = "users_seen"
+
 SHARE: Final = "share"
 LONG_WATCH_RATE: Final = "long_watch_rate"
 

@@ -5,6 +5,7 @@ An engine reads and writes Parquet; a table is a file, or a folder of files as S
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A compiled expression."""
+
+    sql: str
+    schema: pa.Schema
+
+
 @runtime_checkable
 class Engine(Protocol):
     """Evaluates Ibis expressions."""
@@ -30,8 +39,14 @@ class Engine(Protocol):
     def write(self, rows: ir.Table, path: Path) -> None:
         """Evaluate ``rows`` into a new Parquet file or folder."""
 
-    def fetch(self, rows: ir.Table) -> pa.Table:
-        """Evaluate ``rows`` into memory."""
+    def view(self, name: str, rows: ir.Table) -> ir.Table:
+        """Let ``name`` stand for ``rows`` from now on, also in queries that are prepared already."""
+
+    def prepare(self, rows: ir.Table) -> Query:
+        """Compile once what is fetched often: that takes longer than to evaluate small tables."""
+
+    def fetch(self, query: Query) -> pa.Table:
+        """Evaluate into memory."""
 
     def hold(self, rows: ir.Table) -> AbstractContextManager[ir.Table]:
         """Evaluate ``rows`` once for several readers, until the context ends."""
@@ -54,9 +69,18 @@ class DuckdbEngine:
         """See ``Engine``."""
         self._backend.to_parquet(rows, path)
 
-    def fetch(self, rows: ir.Table) -> pa.Table:
+    def view(self, name: str, rows: ir.Table) -> ir.Table:
         """See ``Engine``."""
-        return self._backend.to_pyarrow(rows)
+        self._backend.con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {self._backend.compile(rows)}")
+        return self._backend.table(name)
+
+    def prepare(self, rows: ir.Table) -> Query:
+        """See ``Engine``."""
+        return Query(self._backend.compile(rows), rows.schema().to_pyarrow())
+
+    def fetch(self, query: Query) -> pa.Table:
+        """See ``Engine``."""
+        return self._backend.con.sql(query.sql).to_arrow_table().cast(query.schema)
 
     @contextmanager
     def hold(self, rows: ir.Table) -> Iterator[ir.Table]:
@@ -86,9 +110,18 @@ class SparkEngine:
         """See ``Engine``."""
         self._backend.to_parquet(rows, path)
 
-    def fetch(self, rows: ir.Table) -> pa.Table:
+    def view(self, name: str, rows: ir.Table) -> ir.Table:
         """See ``Engine``."""
-        return self._session.sql(self._backend.compile(rows)).toArrow().cast(rows.schema().to_pyarrow())
+        self._session.sql(self._backend.compile(rows)).createOrReplaceTempView(name)
+        return self._backend.table(name)
+
+    def prepare(self, rows: ir.Table) -> Query:
+        """See ``Engine``."""
+        return Query(self._backend.compile(rows), rows.schema().to_pyarrow())
+
+    def fetch(self, query: Query) -> pa.Table:
+        """See ``Engine``."""
+        return self._session.sql(query.sql).toArrow().cast(query.schema)
 
     @contextmanager
     def hold(self, rows: ir.Table) -> Iterator[ir.Table]:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date
 from functools import cached_property
@@ -24,15 +24,16 @@ import structlog
 
 from features.aggregates.affinities import affinities
 from features.aggregates.columns import WINDOWS
-from features.aggregates.engines import Engine, open_engine
+from features.aggregates.engines import Engine, Query, open_engine
 from features.aggregates.partials import counts, of_day, positives, regrouped, user_videos
 from features.aggregates.plays import plays_of, tags_of, uploaders_of
+from features.aggregates.reach import reach, visits
 from features.aggregates.transitions import daily_pairs, total_pairs
-from features.aggregates.windows import entity_stats
+from features.aggregates.windows import entity_stats, known_on
 from features.days import add_days
 from features.errors import BadInputError
 from features.lake import Lake
-from features.schema import TAG_ID, UPLOADER_ID, USER_ID, VIDEO_ID, VIDEOS, WATCHES
+from features.schema import LANDING_DAY, TAG_ID, UPLOADER_ID, USER_ID, VIDEO_ID, VIDEOS, WATCHES
 from features.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -46,8 +47,10 @@ PAIRS_OF: Final = {
     UPLOADER_ID: "user_uploaders",
     TAG_ID: "user_tags",
 }
+REACH_OF: Final = {entity: f"reach_of_{table}" for entity, table in COUNTS_OF.items()}
 POSITIVES: Final = "positives"
 DAILY: Final = "daily"
+REACH: Final = "reach"
 TRANSITIONS: Final = "transitions"
 
 
@@ -72,12 +75,20 @@ class Aggregates:
         self._config = settings.aggregates
         self._engine = engine or open_engine(self._config, self._root / ".spill")
         self._sources: dict[str, Sources] = {}
+        self._queries: dict[Hashable, Query] = {}
 
     def update(self, days: Sequence[str]) -> list[str]:
         """Compute the sums of those of ``days`` that changed since, and return these days."""
         changed = [day for day in sorted(days) if not self._daily(day).exists()]
         for day in changed:
             self._build(self._daily(day), day)
+        return changed
+
+    def update_reach(self, days: Sequence[str]) -> list[str]:
+        """As ``update``, for how many users were seen how long before."""
+        changed = [day for day in sorted(days) if not self._reach(day).exists()]
+        for day in changed:
+            self._build_reach(self._reach(day), day)
         return changed
 
     def update_transitions(self, days: Sequence[str]) -> list[str]:
@@ -93,28 +104,30 @@ class Aggregates:
         Raises:
             BadInputError: no watches of these days are in the lake.
         """
-        window = self._window(day)
-        rows = entity_stats(
-            self._read(COUNTS_OF[entity], window),
-            self._read(PAIRS_OF[entity], window),
-            entity=entity,
-            day=day,
-            day_number=_number(day),
-            config=self._config,
+        counts, seen = self._known(COUNTS_OF[entity], day), self._known(REACH_OF[entity], day)
+        return self._fetch(
+            ("stats", entity), lambda: entity_stats(counts, seen, entity=entity, config=self._config)
         )
-        return self._engine.fetch(rows)
 
-    def affinities(self, entity: str, day: str, *, top: int | None = None) -> pa.Table:
-        """Affinities of users to uploaders or tags; see ``affinities.affinities``.
+    def affinities(
+        self, entity: str, day: str, *, top: int | None = None, everyone: bool = False
+    ) -> pa.Table:
+        """Affinities to uploaders or tags of users with a watch that landed on ``day``, or of everyone.
+
+        Whoever has no new watch leans as before; see ``affinities.affinities``.
 
         Raises:
             BadInputError: no watches of these days are in the lake.
         """
-        pairs = self._read(PAIRS_OF[entity], self._window(day))
-        rows = affinities(
-            pairs, entity=entity, day=day, day_number=_number(day), config=self._config, top=top
+        counts, pairs = self._known(COUNTS_OF[entity], day), self._known(PAIRS_OF[entity], day)
+        if not everyone:
+            landed = self._read(COUNTS_OF[USER_ID], self._window(day))
+            users = landed.filter(landed[LANDING_DAY] == day).select(USER_ID).distinct()
+            pairs = self._engine.view(f"changed_{PAIRS_OF[entity]}", pairs.semi_join(users, USER_ID))
+        return self._fetch(
+            ("affinities", entity, top, everyone),
+            lambda: affinities(pairs, counts, entity=entity, config=self._config, top=top),
         )
-        return self._engine.fetch(rows)
 
     def transitions(self, days: Sequence[str]) -> pa.Table:
         """``from_video_id, to_video_id, pairs`` over ``days``; see ``transitions.daily_pairs``.
@@ -122,15 +135,17 @@ class Aggregates:
         Raises:
             BadInputError: no watches of these days are in the lake.
         """
-        known = self._known(days)
+        known = self._curated(days)
         self.update_transitions(known)
         folders = [self._transitions(day) for day in known]
         rows = self._engine.read([folder / f"{TRANSITIONS}.parquet" for folder in folders])
-        return self._engine.fetch(total_pairs(rows))
+        return self._engine.fetch(self._engine.prepare(total_pairs(rows)))
 
     def prune(self) -> int:
         """Remove what no day in the lake is made of any more; returns how many folders."""
-        current = {place(day) for day in self._days for place in (self._daily, self._transitions)}
+        current = {
+            place(day) for day in self._days for place in (self._daily, self._reach, self._transitions)
+        }
         stale = [folder for folder in self._root.glob("*/*/*") if folder not in current]
         for folder in stale:
             shutil.rmtree(folder, ignore_errors=True)
@@ -147,10 +162,22 @@ class Aggregates:
             raise BadInputError("the lake holds no videos; ingest a snapshot of them first")
         return days
 
-    def _window(self, day: str) -> list[str]:
-        return self._known([add_days(day, -age) for age in range(WINDOWS[-1])])
+    def _known(self, table: str, day: str) -> ir.Table:
+        """What a window that ends with ``day`` is made of, always under one name."""
+        window = self._window(day)
+        read = self._read_reach if table in REACH_OF.values() else self._read
+        return self._engine.view(f"known_{table}", known_on(read(table, window), day, _number(day)))
 
-    def _known(self, days: Sequence[str]) -> list[str]:
+    def _window(self, day: str) -> list[str]:
+        return self._curated([add_days(day, -age) for age in range(WINDOWS[-1])])
+
+    def _fetch(self, name: Hashable, expression: Callable[[], ir.Table]) -> pa.Table:
+        """Evaluate what is compiled once under ``name``: it reads views, which know the day."""
+        if name not in self._queries:
+            self._queries[name] = self._engine.prepare(expression())
+        return self._engine.fetch(self._queries[name])
+
+    def _curated(self, days: Sequence[str]) -> list[str]:
         known = sorted(set(days) & set(self._days))
         if not known:
             raise BadInputError(
@@ -166,6 +193,14 @@ class Aggregates:
         sources = self._sources_of(day)
         identity = _identity(VERSION, self._rule.model_dump_json(), sources.watches, sources.videos)
         return self._root / DAILY / day / identity
+
+    def _read_reach(self, table: str, days: Sequence[str]) -> ir.Table:
+        self.update_reach(days)
+        return self._engine.read([self._reach(day) / f"{table}.parquet" for day in days])
+
+    def _reach(self, day: str) -> Path:
+        sums = [self._daily(each).name for each in self._window(day)]
+        return self._root / REACH / day / _identity(VERSION, sums)
 
     def _transitions(self, day: str) -> Path:
         sums = [self._daily(each).name for each in self._with_eve(day)]
@@ -206,6 +241,17 @@ class Aggregates:
             write(of_day(per_user, number), beside / f"{PAIRS_OF[entity]}.parquet")
         _publish(beside, folder)
         log.info("day aggregated", day=day, identity=folder.name)
+
+    def _build_reach(self, folder: Path, day: str) -> None:
+        beside, number, before = _beside(folder), _number(day), self._window(day)[:-1]
+        for other in (VIDEO_ID, UPLOADER_ID, TAG_ID):
+            today = self._read(PAIRS_OF[other], [day])
+            earlier = self._read(PAIRS_OF[other], before) if before else None
+            with self._engine.hold(visits(today, earlier, other, number)) as found:
+                for entity in (other, USER_ID) if other == VIDEO_ID else (other,):
+                    rows = of_day(reach(found, entity), number)
+                    self._engine.write(rows, beside / f"{REACH_OF[entity]}.parquet")
+        _publish(beside, folder)
 
     def _build_transitions(self, folder: Path, day: str) -> None:
         beside = _beside(folder)

@@ -9,12 +9,15 @@ week, both plus ``trend_prior``; above 1 means rising.
 import ibis.expr.types as ir
 
 from features.aggregates.columns import (
+    AGE,
     COMPLETION,
     COUNTS,
     DAY_NUMBER,
+    GAP,
     PLAYS,
     RATES,
     TREND,
+    USERS_SEEN,
     WINDOWS,
     count_columns,
     known_of,
@@ -23,28 +26,26 @@ from features.aggregates.columns import (
 )
 from features.aggregates.config import AggregatesConfig
 from features.aggregates.plays import MICROS
-from features.schema import LANDING_DAY, USER_ID, VIDEO_ID
+from features.schema import LANDING_DAY
 
 SUMS = (PLAYS, *COUNTS, *(known_of(name) for name in COUNTS), COMPLETION, known_of(COMPLETION))
 
 
 def known_on(rows: ir.Table, day: str, day_number: int) -> ir.Table:
-    """Rows of the longest window that ends with ``day`` which had landed by then."""
-    age = day_number - rows[DAY_NUMBER]
-    return rows.filter(rows[LANDING_DAY] <= day, age >= 0, age < WINDOWS[-1])
+    """Rows of the longest window that ends with ``day`` which had landed by then, with their age in days."""
+    aged = rows.mutate(**{AGE: (day_number - rows[DAY_NUMBER]).cast("int32")})
+    kept = aged.filter(aged[LANDING_DAY] <= day, aged[AGE] >= 0, aged[AGE] < WINDOWS[-1])
+    return kept.drop(LANDING_DAY, DAY_NUMBER)
 
 
-def entity_stats(
-    counts: ir.Table, pairs: ir.Table, *, entity: str, day: str, day_number: int, config: AggregatesConfig
-) -> ir.Table:
+def entity_stats(counts: ir.Table, reach: ir.Table, *, entity: str, config: AggregatesConfig) -> ir.Table:
     """One row per ``entity`` with a play in the last 30 days, sorted: ``count_columns``, ``rate_columns``.
 
     Args:
-        counts: of the days of the window, see ``partials.counts``.
-        pairs: of users with ``entity`` (for users: with videos), of the same days.
+        counts: what is known of ``partials.counts``.
+        reach: what is known of ``reach.reach``.
     """
-    sums = _sums(known_on(counts, day, day_number), entity, day_number)
-    unique = _unique(known_on(pairs, day, day_number), entity, day_number)
+    sums, unique = _sums(counts, entity), _unique(reach, entity)
     joined = sums.join(unique, entity)
     totals = sums.aggregate(**{_total(name): sums[name].sum().cast("int64") for name in sums.columns[1:]})
     rows = joined.cross_join(totals)
@@ -59,26 +60,23 @@ def entity_stats(
     return result.select(entity, *count_columns(entity), *rate_columns()).order_by(entity)
 
 
-def _sums(rows: ir.Table, entity: str, day_number: int) -> ir.Table:
-    age = day_number - rows[DAY_NUMBER]
+def _sums(rows: ir.Table, entity: str) -> ir.Table:
     return rows.group_by(entity).aggregate(
         **{
-            f"{name}_{window}d": rows[name].sum(where=age < window).fill_null(0).cast("int64")
+            f"{name}_{window}d": rows[name].sum(where=rows[AGE] < window).fill_null(0).cast("int64")
             for name in SUMS
             for window in WINDOWS
         }
     )
 
 
-def _unique(pairs: ir.Table, entity: str, day_number: int) -> ir.Table:
-    """A pair counts in a window if its newest day lies in it; so one pass serves all windows."""
-    other = VIDEO_ID if entity == USER_ID else USER_ID
-    newest = pairs.group_by(entity, other).aggregate(newest=pairs[DAY_NUMBER].max())
-    return newest.group_by(entity).aggregate(
-        **{
-            f"{unique_of(entity)}_{window}d": newest.count(where=newest.newest > day_number - window)
-            for window in WINDOWS
-        }
+def _unique(reach: ir.Table, entity: str) -> ir.Table:
+    def seen(window: int) -> ir.IntegerValue:
+        is_first = (reach[AGE] < window) & (reach[AGE] + reach[GAP] >= window)
+        return reach[USERS_SEEN].sum(where=is_first).fill_null(0).cast("int64")
+
+    return reach.group_by(entity).aggregate(
+        **{f"{unique_of(entity)}_{window}d": seen(window) for window in WINDOWS}
     )
 
 

@@ -1,4 +1,4 @@
-"""Every expression is tested on both engines; Spark, which takes seconds to start, in the slow tests."""
+"""Tables for both engines; Spark takes seconds where DuckDB takes milliseconds: its tests are slow ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,3 +31,8 @@ def make(engine: Engine, tmp_path: Path) -> MakeTable:
         return engine.read([path])
 
     return write
+
+
+def fetch(engine: Engine, rows: ir.Table) -> pa.Table:
+    """Evaluate an expression that is needed once."""
+    return engine.fetch(engine.prepare(rows))

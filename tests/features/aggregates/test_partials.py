@@ -7,7 +7,7 @@ from features.aggregates.plays import plays_of, tags_of
 from features.lake import curated_schema
 from features.positives import PositiveRule
 from features.schema import TAG_ID, USER_ID, VIDEO_ID, VIDEOS, WATCHES
-from tests.features.aggregates.conftest import MakeTable
+from tests.features.aggregates.conftest import MakeTable, fetch
 from tests.features.aggregates.logs import MONDAY, TUESDAY, video, watch
 
 ROWS = [
@@ -27,7 +27,7 @@ def test_counts_of_a_video_say_how_often_a_flag_is_true_and_how_often_known(
 ) -> None:
     videos = make(VIDEOS_OF_TWENTY_SECONDS, curated_schema(VIDEOS))
     plays = plays_of(make(ROWS, curated_schema(WATCHES)), videos, PositiveRule())
-    found = engine.fetch(counts(plays, VIDEO_ID)).to_pylist()
+    found = fetch(engine, counts(plays, VIDEO_ID)).to_pylist()
     by_key = {(row["video_id"], row["landing_day"]): row for row in found}
     assert len(found) == len(by_key) == 3
     first = by_key[10, MONDAY]
@@ -47,14 +47,14 @@ def test_counts_of_a_video_say_how_often_a_flag_is_true_and_how_often_known(
 def test_the_plays_of_a_tag_are_those_of_all_its_videos(engine: Engine, make: MakeTable) -> None:
     videos = make(VIDEOS_OF_TWENTY_SECONDS, curated_schema(VIDEOS))
     plays = plays_of(make(ROWS, curated_schema(WATCHES)), videos, PositiveRule())
-    tags = engine.fetch(regrouped(counts(plays, VIDEO_ID), tags_of(videos), [TAG_ID])).to_pylist()
+    tags = fetch(engine, regrouped(counts(plays, VIDEO_ID), tags_of(videos), [TAG_ID])).to_pylist()
     assert {(row["tag_id"], row["landing_day"]): row["plays"] for row in tags} == {
         (5, MONDAY): 3,
         (6, MONDAY): 4,
         (5, TUESDAY): 1,
         (6, TUESDAY): 1,
     }
-    pairs = engine.fetch(regrouped(user_videos(plays), tags_of(videos), [USER_ID, TAG_ID])).to_pylist()
+    pairs = fetch(engine, regrouped(user_videos(plays), tags_of(videos), [USER_ID, TAG_ID])).to_pylist()
     assert {
         (row["user_id"], row["tag_id"], row["landing_day"]): (
             row["plays"],
@@ -84,5 +84,5 @@ def test_positives_are_numbered_from_the_end_of_the_day_and_ties_go_by_event_id(
     ]
     videos = make(VIDEOS_OF_TWENTY_SECONDS, curated_schema(VIDEOS))
     plays = plays_of(make(tie, curated_schema(WATCHES)), videos, PositiveRule())
-    found = engine.fetch(positives(plays)).to_pylist()
+    found = fetch(engine, positives(plays)).to_pylist()
     assert {row["video_id"]: row["from_end"] for row in found} == {1: 0, 2: 1, 3: 2}

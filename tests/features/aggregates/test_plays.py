@@ -9,7 +9,7 @@ from features.aggregates.plays import plays_of, positive, tags_of
 from features.lake import connect, curated_schema
 from features.positives import PositiveRule
 from features.schema import VIDEOS, WATCHES
-from tests.features.aggregates.conftest import MakeTable
+from tests.features.aggregates.conftest import MakeTable, fetch
 from tests.features.aggregates.logs import MONDAY, video, watch
 
 RULE = PositiveRule()
@@ -31,8 +31,9 @@ def test_a_positive_is_what_the_rule_says_in_sql_except_that_unknown_stays_null(
         make(videos, curated_schema(VIDEOS)).select("video_id", "duration_seconds"),
     )
     joined = watches.left_join(snapshot, "video_id")
-    ours = engine.fetch(
-        joined.select("long_watch", "watch_seconds", "duration_seconds", positive=positive(joined, RULE))
+    ours = fetch(
+        engine,
+        joined.select("long_watch", "watch_seconds", "duration_seconds", positive=positive(joined, RULE)),
     )
     theirs = connect().sql(f"SELECT {RULE.positive_sql()} FROM ours").fetchall()
     assert ours.num_rows == len(cases)
@@ -60,19 +61,19 @@ def test_completion_is_at_most_one_and_unknown_without_both_times(
 ) -> None:
     watches = make([watch(1, 1, 1, watch_seconds=watch_seconds)], curated_schema(WATCHES))
     videos = make([video(1, duration_seconds=duration) | SNAPSHOT], curated_schema(VIDEOS))
-    found = engine.fetch(plays_of(watches, videos, RULE))
+    found = fetch(engine, plays_of(watches, videos, RULE))
     assert found["completion_micros"].to_pylist() == [micros]
 
 
 def test_a_watch_of_an_unknown_video_stays(engine: Engine, make: MakeTable) -> None:
     watches = make([watch(1, 99, 1, liked=True)], curated_schema(WATCHES))
     videos = make([video(1) | SNAPSHOT], curated_schema(VIDEOS))
-    (row,) = engine.fetch(plays_of(watches, videos, RULE)).to_pylist()
+    (row,) = fetch(engine, plays_of(watches, videos, RULE)).to_pylist()
     assert (row["likes"], row["completion_micros"], row["long_watches"]) == (True, None, None)
 
 
 def test_a_tag_that_is_listed_twice_counts_once(engine: Engine, make: MakeTable) -> None:
     rows = [video(1, 5, 6, 5), video(2), video(3, tag_ids=None)]
     videos = make([row | SNAPSHOT for row in rows], curated_schema(VIDEOS))
-    found = engine.fetch(tags_of(videos)).to_pylist()
+    found = fetch(engine, tags_of(videos)).to_pylist()
     assert sorted((row["video_id"], row["tag_id"]) for row in found) == [(1, 5), (1, 6)]

@@ -26,7 +26,7 @@ from tests.features.aggregates.logs import (
     write_watches,
 )
 
-DAYS = [add_days(MONDAY, age) for age in range(6)]
+DAYS = [add_days(MONDAY, age) for age in range(4)]
 LAST = DAYS[-1]
 
 
@@ -39,7 +39,8 @@ def home(settings: Settings) -> Settings:
 
 def everything(aggregates: Aggregates) -> list[pa.Table]:
     tables = [aggregates.stats(entity, LAST) for entity in COUNTS_OF]
-    tables += [aggregates.affinities(entity, LAST) for entity in (UPLOADER_ID, TAG_ID)]
+    tables += [aggregates.affinities(entity, LAST, everyone=True) for entity in (UPLOADER_ID, TAG_ID)]
+    tables += [aggregates.affinities(TAG_ID, LAST)]
     return [*tables, aggregates.transitions(DAYS)]
 
 
