@@ -1,6 +1,7 @@
 """Great Expectations over the figures of a day: which of them keep their bounds, as Data Docs too."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -48,6 +49,7 @@ class Judge:
     def build_docs(self) -> str:
         """Write the HTML of all results; returns the link."""
         self._context.build_data_docs()
+        _share_static(self._docs / "static")
         return (self._docs / "index.html").as_uri()
 
     def _expectation(self, figure: Figure) -> "Expectation":
@@ -61,6 +63,18 @@ class Judge:
             severity=GX_SEVERITY[self._limits.severity(check.name)],
             notes=f"{check.says}: {figure.observed}",
         )
+
+
+def _share_static(own: Path) -> None:
+    """Keep style sheets and fonts, 4 MB and always the same, once for all Data Docs."""
+    if own.is_symlink():
+        return
+    shared = own.parent.parent / own.name
+    try:
+        own.rename(shared)
+    except OSError:  # it is there
+        shutil.rmtree(own)
+    own.symlink_to(Path("..") / own.name)
 
 
 def _open_context(docs: Path) -> "AbstractDataContext":

@@ -49,6 +49,11 @@ def test_data_docs_are_written_and_linked(settings: Settings) -> None:
     page = Path(link.removeprefix("file://"))
     assert page.is_file()
     assert any("watches.known_videos" in path.read_text() for path in page.parent.rglob("*.html"))
+    land_day(settings, [watch("b", hour=23, day=DAYS[1])], day=DAYS[1])
+    ingest([DAYS[1]], settings=settings)
+    statics = {(place / "static").resolve() for place in page.parent.parent.glob("2026*")}
+    assert statics == {page.parent.parent / "static"}, "4 MB of style sheets and fonts are kept once"
+    assert any(path.suffix == ".css" for path in (page.parent / "static").resolve().rglob("*"))
 
 
 def test_a_day_that_ends_too_early_is_refused(settings: Settings) -> None:
