@@ -19,11 +19,10 @@ MAX_TICKS: Final = 15
 def write_page(settings: Settings) -> Path:
     """Write ``reports/validation/index.html`` about the newest days and return its path."""
     runs = read_runs(settings)
-    known = sorted(path.stem for path in (settings.reports / "ingest").glob("*.jsonl"))
-    counts = committed_counts(known[-SHOWN_DAYS:], settings)
+    counts = _newest_counts(runs, settings)
     failed = [result for run in runs for result in run.results if not result.success]
     parts = [
-        "<h2>Rows kept per landing day</h2>",
+        "<h2>Good rows per landing day</h2>",
         _bars(_kept(counts), "rows"),
         "<h2>Share of rows in quarantine, by rule</h2>",
         _bars(_quarantined(counts), "share of the day's rows"),
@@ -38,6 +37,15 @@ def write_page(settings: Settings) -> Path:
     path = settings.reports / "validation" / "index.html"
     write_atomically(path, html_page("Validation", parts))
     return path
+
+
+def _newest_counts(runs: list[Run], settings: Settings) -> list[Counts]:
+    """Of every landing day what was counted last, be it refused or committed."""
+    committed = sorted(path.stem for path in (settings.reports / "ingest").glob("*.jsonl"))
+    found = [*committed_counts(committed[-SHOWN_DAYS:], settings), *(c for run in runs for c in run.counts)]
+    newest = {(count.landing_day, count.table): count for count in found}
+    days = sorted({count.landing_day for count in found})[-SHOWN_DAYS:]
+    return [newest[key] for key in sorted(newest) if key[0] in days]
 
 
 def _kept(counts: list[Counts]) -> dict[str, dict[str, float]]:

@@ -2,6 +2,9 @@
 
 import re
 
+import pytest
+
+from features.errors import InvalidDataError
 from features.ingest import ingest
 from features.settings import Settings
 from features.validation.page import write_page
@@ -11,6 +14,15 @@ from tests.features.landing_rows import DAY, land_day, watch
 def test_an_empty_home_has_a_page(settings: Settings) -> None:
     text = write_page(settings).read_text()
     assert text.count("<p>none</p>") == 3
+
+
+def test_a_refused_day_is_on_the_page(settings: Settings) -> None:
+    land_day(settings, [watch("a", hour=23), b"oops"])
+    with pytest.raises(InvalidDataError, match="quarantine"):
+        ingest([DAY], settings=settings)
+    text = write_page(settings).read_text()
+    assert "<!-- watches: not JSON -->" in text
+    assert f"<td>FAIL</td><td>{DAY}</td><td>watches.quarantined</td>" in text
 
 
 def test_the_page_shows_rows_rules_and_failures_and_loads_nothing(settings: Settings) -> None:
