@@ -19,7 +19,9 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default=Path("var"), description="folder that holds everything Facet writes")
-    database_url: str | None = Field(default=None, description="SQL database of the release registry")
+    database_url: str | None = Field(
+        default=None, description="SQL database of the release registry and of Feast's registry"
+    )
     redis: str | None = Field(
         default=None, description="online feature store as host:port; SQLite below FACET_HOME if unset"
     )

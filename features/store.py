@@ -201,10 +201,13 @@ def _config(settings: Settings) -> dict[str, Any]:
     online = {"type": "sqlite", "path": str(settings.feast / "online.db")}
     if settings.redis:
         online = {"type": "redis", "connection_string": settings.redis}
+    registry: str | dict[str, Any] = str(settings.feast / "registry.db")
+    if settings.database_url:  # shared by machines; a file would be overwritten by whoever applies last
+        registry = {"registry_type": "sql", "path": settings.database_url, "cache_ttl_seconds": 60}
     return {
         "project": PROJECT,
         "provider": "local",
-        "registry": str(settings.feast / "registry.db"),
+        "registry": registry,
         "offline_store": {"type": "duckdb"},
         "online_store": online,
         "entity_key_serialization_version": 3,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from features.days import end_of
+from features.errors import StoreUnavailableError
 from features.ingest import ingest
 from features.materialize import materialize
 from features.recent import RecentWatch
@@ -64,6 +65,18 @@ def test_the_daily_ingest_of_pushed_watches_counts_them_once(home: Settings) -> 
     assert after is not None
     assert list(after.history.video_ids) == list(before.history.video_ids) == [1, 2, 3]
     assert list(after.history.event_times) == list(before.history.event_times)
+
+
+def test_the_registry_may_live_in_a_database(home: Settings) -> None:
+    url = f"sqlite:///{home.root / 'shared.db'}"
+    settings = home.model_copy(update={"database_url": url})
+    with pytest.raises(StoreUnavailableError, match="run `facet materialize DAY` first"):
+        FeatureStore(settings).lookup(1)
+    materialize([DAY], settings=settings)
+    (home.feast / "registry.db").unlink()
+    found = FeatureStore(settings).lookup(1)
+    assert found is not None
+    assert list(found.history.video_ids) == [1, 2]
 
 
 @pytest.mark.slow
