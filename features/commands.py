@@ -9,6 +9,7 @@ from rich.table import Table
 
 from features.console import JsonFlag, out, report
 from features.days import add_days, day_of, parse_days
+from features.quarantine_command import quarantine_app, validate_command
 from features.settings import Settings
 from features.sources.command import import_logs
 
@@ -50,6 +51,8 @@ def simulate(
 
 
 app.command("import")(import_logs)
+app.command("validate")(validate_command)
+app.add_typer(quarantine_app, name="quarantine")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from features.settings import Settings
 from tests.features.landing_rows import DAY, land_day, watch
 
 COMMANDS = (
-    "simulate import ingest clean materialize train repeat evaluate leaderboard tune publish rollback recall recall-batch "
+    "simulate import ingest validate quarantine clean materialize train repeat evaluate leaderboard tune publish rollback recall recall-batch "
     "serve up doctor"
 )
 
