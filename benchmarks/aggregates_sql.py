@@ -53,9 +53,6 @@ class HandWritten:
                 folder.mkdir(parents=True)
                 self._day(day, folder)
 
-    def update_reach(self, days: Sequence[str]) -> None:
-        """Nothing: distinct users are counted anew in every window."""
-
     def update_transitions(self, days: Sequence[str]) -> None:
         """Store the pairs of the days that are missing."""
         for day in days:

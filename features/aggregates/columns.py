@@ -49,10 +49,6 @@ DAY_NUMBER: Final = "day_number"
 AGE: Final = "age"
 """Days from the event day to the day that a window ends with."""
 
-GAP: Final = "gap"
-"""Days since the same pair was seen before."""
-USERS_SEEN: Final = "users_seen"
-
 SHARE: Final = "share"
 LONG_WATCH_RATE: Final = "long_watch_rate"
 

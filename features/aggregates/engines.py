@@ -58,7 +58,7 @@ class DuckdbEngine:
     def __init__(self, spill: Path) -> None:
         connection = connect()
         connection.execute("SET preserve_insertion_order = false")
-        connection.execute(f"SET temp_directory = '{spill}'")
+        connection.execute("SET temp_directory = $spill", {"spill": str(spill)})
         self._backend = ibis.duckdb.from_connection(connection)
 
     def read(self, paths: Sequence[Path | str]) -> ir.Table:

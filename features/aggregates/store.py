@@ -27,7 +27,6 @@ from features.aggregates.columns import WINDOWS
 from features.aggregates.engines import Engine, Query, open_engine
 from features.aggregates.partials import counts, of_day, positives, regrouped, user_videos
 from features.aggregates.plays import plays_of, tags_of, uploaders_of
-from features.aggregates.reach import reach, visits
 from features.aggregates.transitions import daily_pairs, total_pairs
 from features.aggregates.windows import entity_stats, known_on
 from features.days import add_days
@@ -47,10 +46,8 @@ PAIRS_OF: Final = {
     UPLOADER_ID: "user_uploaders",
     TAG_ID: "user_tags",
 }
-REACH_OF: Final = {entity: f"reach_of_{table}" for entity, table in COUNTS_OF.items()}
 POSITIVES: Final = "positives"
 DAILY: Final = "daily"
-REACH: Final = "reach"
 TRANSITIONS: Final = "transitions"
 
 
@@ -75,6 +72,7 @@ class Aggregates:
         self._config = settings.aggregates
         self._engine = engine or open_engine(self._config, self._root / ".spill")
         self._sources: dict[str, Sources] = {}
+        self._identities: dict[str, str] = {}
         self._queries: dict[Hashable, Query] = {}
 
     def update(self, days: Sequence[str]) -> list[str]:
@@ -82,13 +80,6 @@ class Aggregates:
         changed = [day for day in sorted(days) if not self._daily(day).exists()]
         for day in changed:
             self._build(self._daily(day), day)
-        return changed
-
-    def update_reach(self, days: Sequence[str]) -> list[str]:
-        """As ``update``, for how many users were seen how long before."""
-        changed = [day for day in sorted(days) if not self._reach(day).exists()]
-        for day in changed:
-            self._build_reach(self._reach(day), day)
         return changed
 
     def update_transitions(self, days: Sequence[str]) -> list[str]:
@@ -104,9 +95,9 @@ class Aggregates:
         Raises:
             BadInputError: no watches of these days are in the lake.
         """
-        counts, seen = self._known(COUNTS_OF[entity], day), self._known(REACH_OF[entity], day)
+        counts, pairs = self._known(COUNTS_OF[entity], day), self._known(PAIRS_OF[entity], day)
         return self._fetch(
-            ("stats", entity), lambda: entity_stats(counts, seen, entity=entity, config=self._config)
+            ("stats", entity), lambda: entity_stats(counts, pairs, entity=entity, config=self._config)
         )
 
     def affinities(
@@ -143,9 +134,7 @@ class Aggregates:
 
     def prune(self) -> int:
         """Remove what no day in the lake is made of any more; returns how many folders."""
-        current = {
-            place(day) for day in self._days for place in (self._daily, self._reach, self._transitions)
-        }
+        current = {place(day) for day in self._days for place in (self._daily, self._transitions)}
         stale = [folder for folder in self._root.glob("*/*/*") if folder not in current]
         for folder in stale:
             shutil.rmtree(folder, ignore_errors=True)
@@ -165,8 +154,7 @@ class Aggregates:
     def _known(self, table: str, day: str) -> ir.Table:
         """What a window that ends with ``day`` is made of, always under one name."""
         window = self._window(day)
-        read = self._read_reach if table in REACH_OF.values() else self._read
-        return self._engine.view(f"known_{table}", known_on(read(table, window), day, _number(day)))
+        return self._engine.view(f"known_{table}", known_on(self._read(table, window), day, _number(day)))
 
     def _window(self, day: str) -> list[str]:
         return self._curated([add_days(day, -age) for age in range(WINDOWS[-1])])
@@ -190,17 +178,11 @@ class Aggregates:
         return self._engine.read([self._daily(day) / f"{table}.parquet" for day in days])
 
     def _daily(self, day: str) -> Path:
-        sources = self._sources_of(day)
-        identity = _identity(VERSION, self._rule.model_dump_json(), sources.watches, sources.videos)
-        return self._root / DAILY / day / identity
-
-    def _read_reach(self, table: str, days: Sequence[str]) -> ir.Table:
-        self.update_reach(days)
-        return self._engine.read([self._reach(day) / f"{table}.parquet" for day in days])
-
-    def _reach(self, day: str) -> Path:
-        sums = [self._daily(each).name for each in self._window(day)]
-        return self._root / REACH / day / _identity(VERSION, sums)
+        if day not in self._identities:
+            sources = self._sources_of(day)
+            rule = self._rule.model_dump_json()
+            self._identities[day] = _identity(VERSION, rule, sources.watches, sources.videos)
+        return self._root / DAILY / day / self._identities[day]
 
     def _transitions(self, day: str) -> Path:
         sums = [self._daily(each).name for each in self._with_eve(day)]
@@ -241,17 +223,6 @@ class Aggregates:
             write(of_day(per_user, number), beside / f"{PAIRS_OF[entity]}.parquet")
         _publish(beside, folder)
         log.info("day aggregated", day=day, identity=folder.name)
-
-    def _build_reach(self, folder: Path, day: str) -> None:
-        beside, number, before = _beside(folder), _number(day), self._window(day)[:-1]
-        for other in (VIDEO_ID, UPLOADER_ID, TAG_ID):
-            today = self._read(PAIRS_OF[other], [day])
-            earlier = self._read(PAIRS_OF[other], before) if before else None
-            with self._engine.hold(visits(today, earlier, other, number)) as found:
-                for entity in (other, USER_ID) if other == VIDEO_ID else (other,):
-                    rows = of_day(reach(found, entity), number)
-                    self._engine.write(rows, beside / f"{REACH_OF[entity]}.parquet")
-        _publish(beside, folder)
 
     def _build_transitions(self, folder: Path, day: str) -> None:
         beside = _beside(folder)

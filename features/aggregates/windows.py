@@ -13,11 +13,9 @@ from features.aggregates.columns import (
     COMPLETION,
     COUNTS,
     DAY_NUMBER,
-    GAP,
     PLAYS,
     RATES,
     TREND,
-    USERS_SEEN,
     WINDOWS,
     count_columns,
     known_of,
@@ -26,7 +24,7 @@ from features.aggregates.columns import (
 )
 from features.aggregates.config import AggregatesConfig
 from features.aggregates.plays import MICROS
-from features.schema import LANDING_DAY
+from features.schema import LANDING_DAY, USER_ID, VIDEO_ID
 
 SUMS = (PLAYS, *COUNTS, *(known_of(name) for name in COUNTS), COMPLETION, known_of(COMPLETION))
 
@@ -38,14 +36,14 @@ def known_on(rows: ir.Table, day: str, day_number: int) -> ir.Table:
     return kept.drop(LANDING_DAY, DAY_NUMBER)
 
 
-def entity_stats(counts: ir.Table, reach: ir.Table, *, entity: str, config: AggregatesConfig) -> ir.Table:
+def entity_stats(counts: ir.Table, pairs: ir.Table, *, entity: str, config: AggregatesConfig) -> ir.Table:
     """One row per ``entity`` with a play in the last 30 days, sorted: ``count_columns``, ``rate_columns``.
 
     Args:
         counts: what is known of ``partials.counts``.
-        reach: what is known of ``reach.reach``.
+        pairs: what is known of users with ``entity`` (for users: with videos).
     """
-    sums, unique = _sums(counts, entity), _unique(reach, entity)
+    sums, unique = _sums(counts, entity), _unique(pairs, entity)
     joined = sums.join(unique, entity)
     totals = sums.aggregate(**{_total(name): sums[name].sum().cast("int64") for name in sums.columns[1:]})
     rows = joined.cross_join(totals)
@@ -70,13 +68,15 @@ def _sums(rows: ir.Table, entity: str) -> ir.Table:
     )
 
 
-def _unique(reach: ir.Table, entity: str) -> ir.Table:
-    def seen(window: int) -> ir.IntegerValue:
-        is_first = (reach[AGE] < window) & (reach[AGE] + reach[GAP] >= window)
-        return reach[USERS_SEEN].sum(where=is_first).fill_null(0).cast("int64")
-
-    return reach.group_by(entity).aggregate(
-        **{f"{unique_of(entity)}_{window}d": seen(window) for window in WINDOWS}
+def _unique(pairs: ir.Table, entity: str) -> ir.Table:
+    """A pair counts in a window if its newest day lies in it; so one pass serves all windows."""
+    other = VIDEO_ID if entity == USER_ID else USER_ID
+    newest = pairs.group_by(entity, other).aggregate(**{AGE: pairs[AGE].min()})
+    return newest.group_by(entity).aggregate(
+        **{
+            f"{unique_of(entity)}_{window}d": newest.count(where=newest[AGE] < window).fill_null(0)
+            for window in WINDOWS
+        }
     )
 
 
