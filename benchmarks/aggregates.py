@@ -4,9 +4,9 @@
 
 Statistics of videos, uploaders, tags and users over 1, 7 and 30 days, affinities to tags and uploaders and
 pairs of consecutive positives, from curated watches of an invented app. ``full_over_new_day`` compares sums
-of all days and statistics as of the last with the sums of one day and the same statistics. Times are seconds of
-CPU (all threads of this process), which a busy machine does not change, and of the clock; Spark's are of the
-clock. Tables must be equal. Writes FACET_HOME/bench/aggregates.json; its ratio is hand-written / Ibis, CPU.
+of all days and statistics as of the last with the sums of one day and the same statistics. Times are seconds
+of CPU (all threads of this process), which a busy machine does not change, and of the clock; Spark's are of
+the clock. Tables must be equal. Writes FACET_HOME/bench/aggregates.json; its ratio is hand-written / Ibis, CPU.
 """
 
 import argparse
