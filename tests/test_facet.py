@@ -12,8 +12,8 @@ from features.settings import Settings
 from tests.features.landing_rows import DAY, land_day, watch
 
 COMMANDS = (
-    "simulate import ingest validate quarantine clean materialize train repeat evaluate leaderboard tune publish rollback recall recall-batch "
-    "serve up doctor"
+    "simulate import validate ingest clean materialize quarantine train repeat evaluate leaderboard tune "
+    "recall-batch publish rollback recall serve up doctor"
 )
 
 
