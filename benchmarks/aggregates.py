@@ -6,7 +6,7 @@ Statistics of videos, uploaders, tags and users over 1, 7 and 30 days, affinitie
 pairs of consecutive positives, from curated watches of an invented app. ``full_over_new_day`` compares sums
 of all days and statistics as of the last with the sums of one day and the same statistics. Times are seconds
 of CPU (all threads of this process), which a busy machine does not change, and of the clock; Spark's are of
-the clock. Tables must be equal. Writes FACET_HOME/bench/aggregates.json; its ratio is hand-written / Ibis, CPU.
+the clock. Tables must be equal. Writes FACET_HOME/bench/aggregates.json; ratio: hand-written / Ibis, CPU.
 """
 
 import argparse
