@@ -7,6 +7,7 @@ schedule, and its asset starts materialize, train and publish, once each. The mo
 trains beside them. Ends with 0, or with 1 and the log of the task that failed; no process is left.
 """
 
+import json
 import logging
 import shutil
 import sys
@@ -32,6 +33,8 @@ from serving.stack_settings import DemoSettings
 
 DIRT: Final = 0.01
 MARKER: Final = ".facet-demo"
+DAILY_TRAINING: Final = {"FACET_TRAIN_SET": json.dumps({"single_activation": ["assignment=max_readout"]})}
+"""Negatives are scored as retrieval scores them: where users have several interests, it finds them best."""
 MIDNIGHT_MARGIN: Final = timedelta(minutes=10)
 """The daily schedule ingests yesterday: the day must not change while the demo runs."""
 
@@ -60,7 +63,7 @@ def run(settings: Settings, progress: Progress) -> None:
     with ExitStack() as ends:
         pool = ends.enter_context(ProcessPoolExecutor(max_workers=1))
         simulation = pool.submit(simulate, config, settings)
-        stack = ends.enter_context(run_stack(settings, CORE))
+        stack = ends.enter_context(run_stack(settings, CORE, more=DAILY_TRAINING))
         found = simulation.result()
         progress.say(
             f"{config.num_users:,} users, {config.num_videos:,} videos, {found.num_events:,} watches"

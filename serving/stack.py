@@ -7,12 +7,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Final, NoReturn
 from urllib.request import urlopen
 
@@ -75,16 +75,20 @@ def run_stack(
     *,
     ports: StackSettings | None = None,
     serving: ServingSettings | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator["Stack"]:
     """Start ``processes``, wait until all are well, and leave nothing behind at the end.
 
     Inside, SIGTERM ends this program as Ctrl-C does: through the end of the ``with`` block.
 
+    Args:
+        more: environment variables of all processes, beside those that the settings lead to.
+
     Raises:
         BadInputError: a port is taken.
         RetryLaterError: a process ended, or is not well after ``START_SECONDS``; with the end of its log.
     """
-    stack = Stack(settings, processes, ports or StackSettings(), serving or ServingSettings())
+    stack = Stack(settings, processes, ports or StackSettings(), serving or ServingSettings(), more)
     before = signal.signal(signal.SIGTERM, _exit)
     try:
         stack.start()
@@ -104,10 +108,11 @@ class Stack:
         processes: Sequence[str],
         ports: StackSettings,
         serving: ServingSettings,
+        more: Mapping[str, str],
     ) -> None:
         elsewhere = () if serving.may_embed_milvus else ("milvus",)
         self.processes = tuple(name for name in processes if name not in elsewhere)
-        self.environment = stack_environment(settings, ports, serving)
+        self.environment = {**stack_environment(settings, ports, serving), **more}
         self.logs = settings.root / "logs"
         self.all_endpoints = endpoints(ports, serving)
         self.endpoints = {

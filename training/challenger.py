@@ -5,16 +5,29 @@ from pathlib import Path
 from features.release import current_release, open_registry
 from features.settings import Settings
 from training.run import train_and_judge
+from training.settings import TrainingSettings
 
 
-def train_challenger(model: str, day: str, *, settings: Settings | None = None) -> str:
+def train_challenger(
+    model: str, day: str, *, settings: Settings | None = None, training: TrainingSettings | None = None
+) -> str:
     """Train ``model`` on everything before the UTC ``day``, judge it on that day, and return its path.
+
+    Its settings are those of ``FACET_TRAIN_SET``.
 
     Raises:
         GateRefusedError: the bundle must not be released; the text says why.
     """
-    settings = settings or Settings()
-    return str(train_and_judge(model, day, settings=settings, champion=find_champion(model, settings)))
+    settings, training = settings or Settings(), training or TrainingSettings()
+    bundle = train_and_judge(
+        model,
+        day,
+        settings=settings,
+        champion=find_champion(model, settings),
+        overrides=training.train_set.get(model, ()),
+        training=training,
+    )
+    return str(bundle)
 
 
 def find_champion(model: str, settings: Settings) -> Path | None:

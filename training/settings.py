@@ -12,7 +12,7 @@ TRACKING_OFF: Final = "off"
 
 
 class TrainingSettings(BaseSettings):
-    """Read once, at start, with ``TrainingSettings()``; nothing here changes what a model learns."""
+    """Read once, at start, with ``TrainingSettings()``; only ``train_set`` changes what a model learns."""
 
     model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
 
@@ -25,6 +25,11 @@ class TrainingSettings(BaseSettings):
         description="CPU threads of PyTorch; more only pay on an idle machine, where nothing else runs",
     )
 
+    train_set: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="what the daily training sets, JSON by model: "
+        '{"single_activation": ["assignment=max_readout"]}',
+    )
     train_checkpoint_seconds: PositiveFloat = Field(
         default=120.0,
         description="a training run saves its state so often, and at the end of each epoch",

@@ -3,9 +3,14 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from features.errors import BadInputError
 from features.release import POINTER, RELEASES, open_registry
 from features.settings import Settings
-from training.challenger import find_champion
+from tests.training.logs import planted_log
+from training.challenger import find_champion, train_challenger
+from training.settings import TrainingSettings
 
 
 def release(settings: Settings, version: str, bundles: dict[str, str]) -> None:
@@ -36,3 +41,11 @@ def test_the_live_bundle_of_the_same_model_is_the_champion(tmp_path: Path) -> No
     assert find_champion("single_activation", settings) == settings.bundles / "single_activation" / "2"
     assert find_champion("popularity", settings) == settings.bundles / "popularity" / "1"
     assert find_champion("mind", settings) is None, "a new model is compared with popularity"
+
+
+def test_the_daily_training_uses_its_settings(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    planted_log(settings, noise=0.5, num_users=40, num_videos=60, num_days=4)
+    training = TrainingSettings(mlflow_uri="off", train_set={"popularity": ("magic=1",)})
+    with pytest.raises(BadInputError, match="magic=1"):
+        train_challenger("popularity", "2026-03-04", settings=settings, training=training)
