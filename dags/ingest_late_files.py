@@ -14,8 +14,8 @@ that rewrite one day one is told to stage again.
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, dag
 
-from dags.ingest_tasks import commit, stage, validate
-from dags.tasks import found_or_skip, step
+from dags.ingest_tasks import commit, found_or_skip, stage, validate
+from dags.tasks import step
 
 
 @dag(

@@ -1,5 +1,7 @@
 """The three tasks that bring landing days into the lake; every DAG that ingests consists of them."""
 
+from airflow.sdk.exceptions import AirflowSkipException
+
 from dags.assets import WATCHES, announce
 from dags.tasks import days_of_run, step
 
@@ -27,3 +29,10 @@ def commit(stage: str) -> str:
 
     days = commit_days(stage)
     return announce(WATCHES, day=days[-1], days=days)
+
+
+def found_or_skip(days: list[str]) -> list[str]:
+    """``days``; without any there is nothing to do and the run ends, green."""
+    if not days:
+        raise AirflowSkipException("no landing file is new or changed")
+    return days

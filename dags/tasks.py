@@ -46,13 +46,6 @@ def days_of_run(asset: Asset | None = None) -> list[str]:
     return [day_of(context["data_interval_start"])]
 
 
-def found_or_skip(days: list[str]) -> list[str]:
-    """``days``; without any there is nothing to do and the run ends, green."""
-    if not days:
-        raise AirflowSkipException("no landing file is new or changed")
-    return days
-
-
 def bundles_of_run(asset: Asset) -> list[str]:
     """Bundle paths from the ``bundles`` param, else from the event with the newest day."""
     if asked := get_current_context()["params"]["bundles"]:

@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.context import set_current_context
 
 from dags.assets import BUNDLES, FEATURES, WATCHES, announce, days_in
-from dags.tasks import bundles_of_run, days_of_run, found_or_skip, newest_or_skip, step
+from dags.ingest_tasks import found_or_skip
+from dags.tasks import bundles_of_run, days_of_run, newest_or_skip, step
 from features.errors import BadInputError, InvalidDataError, StaleStageError
 
 
