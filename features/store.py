@@ -21,6 +21,7 @@ import redis
 import yaml
 from feast import RepoConfig
 from feast.errors import FeastError
+from feast.online_response import OnlineResponse
 
 from features.definitions import (
     ENTITIES,
@@ -152,14 +153,13 @@ class FeatureStore:
         try:
             with self._push_lock():
                 asked = [{USER_ID: user_id} for user_id in users]
-                kept = self._feast.get_online_features(features=names, entity_rows=asked).to_dict()
+                kept = self._feast.get_online_features(features=names, entity_rows=asked)
                 merged = [
                     append_recent(unpack_recent(packed), pushed[user_id], length=length)
-                    for user_id, packed in zip(users, kept[RECENT], strict=True)
+                    for user_id, packed in zip(users, kept.to_dict()[RECENT], strict=True)
                 ]
-                times = pd.to_datetime([watches[-1].event_time for watches in merged], unit="us", utc=True)
-                rows = {USER_ID: users, RECENT: [pack_recent(watches) for watches in merged], AS_OF: times}
-                self._feast.push(PUSHED_WATCHES, pd.DataFrame(rows))
+                rows = {USER_ID: users, RECENT: [pack_recent(watches) for watches in merged]}
+                self._feast.push(PUSHED_WATCHES, pd.DataFrame(rows | {AS_OF: _later_than(kept)}))
         except (FeastError, OSError, sqlite3.Error, redis.RedisError, filelock.Timeout) as error:
             raise StoreUnavailableError(f"{len(users)} users could not be pushed: {error}") from error
 
@@ -183,6 +183,16 @@ class FeatureStore:
             raise StoreUnavailableError(
                 "the feature store is empty; run `facet materialize DAY` first"
             ) from error
+
+
+def _later_than(kept: OnlineResponse) -> "pd.Series[pd.Timestamp]":
+    """Now, but after what is stored: Redis ignores a row that is not newer, whoever's clock is behind."""
+    import pandas as pd
+
+    (place,) = (i for i, name in enumerate(kept.proto.metadata.feature_names.val) if name == RECENT)
+    stored = [time.ToMicroseconds() for time in kept.proto.results[place].event_timestamps]
+    now = int(datetime.now(UTC).timestamp() * 1e6)
+    return pd.Series(pd.to_datetime([max(now, micros + 1) for micros in stored], unit="us", utc=True))
 
 
 def _latest(materialized: datetime | None, recent: Sequence[RecentWatch]) -> datetime | None:
