@@ -169,7 +169,8 @@ class FeatureStore:
             host, _, port = self._settings.redis.partition(":")
             client = redis.Redis(host, int(port or 6379))
             return client.lock("facet:push", timeout=PUSH_SECONDS, blocking_timeout=PUSH_SECONDS)
-        return filelock.FileLock(self._folder / ".push.lock", timeout=PUSH_SECONDS)
+        # Whoever has just let go is quick to ask again: the others must not sleep long.
+        return filelock.FileLock(self._folder / ".push.lock", timeout=PUSH_SECONDS, poll_interval=0.002)
 
     @cached_property
     def _feast(self) -> feast.FeatureStore:
