@@ -196,9 +196,10 @@ class _Staging:
     def _append_typed(self, table: str, day: str, order: int) -> None:
         self._sql.execute(f"""
             INSERT INTO {table}_rows BY NAME
-            SELECT {typed_sql(table)}, '{day}' AS {LANDING_DAY}, {order} AS {FILE_ORDER}, {FILE}, {LINE},
-                   {RULE}, CASE WHEN {RULE} IS NOT NULL THEN {RAW} END AS {RAW}
-            FROM (SELECT *, {rule_sql(table, end_of(day))} AS {RULE} FROM text_rows)
+            SELECT * REPLACE (CASE WHEN {RULE} IS NOT NULL THEN {RAW} END AS {RAW})
+            FROM (SELECT {rule_sql(table, end_of(day))} AS {RULE}, {typed_sql(table)}, {FILE}, {LINE}, {RAW},
+                         '{day}' AS {LANDING_DAY}, {order} AS {FILE_ORDER}
+                  FROM text_rows)  -- rules and types side by side: DuckDB computes what they share once
         """)
 
     def touched(self, table: str, landed: Sequence[str]) -> list[str]:

@@ -62,10 +62,11 @@ def _jsonl_query(table: str) -> str:
     known = [*names, *CURATED_ONLY]
     is_known = f"list_has_all([{', '.join(map(_quoted, known))}], json_keys(text))"
     removal = "{" + ", ".join(f'"{name}": null' for name in known) + "}"  # RFC 7396: null removes
-    columns[EXTRA] += f", CASE WHEN {PROBLEM} IS NULL AND NOT {is_known}"
-    columns[EXTRA] = f"coalesce({columns[EXTRA]} THEN json_merge_patch(text, '{removal}') END)"
+    others = f"CASE WHEN NOT {is_known} THEN json_merge_patch(text, '{removal}') END"
+    has_more = f"{PROBLEM} IS NULL AND len(json_keys(text)) > list_count(fields)"  # cheap, and seldom true
+    columns[EXTRA] = f"coalesce({columns[EXTRA]}, CASE WHEN {has_more} THEN {others} END)"
     return f"""
-        SELECT {LINE}, coalesce(text, {RAW}::VARCHAR) AS {RAW}, {PROBLEM}, {_select(columns)}
+        SELECT {LINE}, CASE WHEN text IS NULL THEN {RAW}::VARCHAR ELSE text END AS {RAW}, {PROBLEM}, {_select(columns)}
         FROM (SELECT *, CASE WHEN {PROBLEM} IS NULL THEN json_extract_string(text, [{paths}]) END AS fields
               FROM (SELECT *, CASE WHEN text IS NULL THEN 'not UTF-8'
                                    WHEN NOT json_valid(text) THEN 'not JSON'
@@ -80,7 +81,7 @@ def _csv_query(table: str, header: list[str]) -> str:
     if EXTRA not in cells:
         columns[EXTRA] = _extra({name: cell for name, cell in cells.items() if name not in columns})
     return f"""
-        SELECT {LINE}, coalesce(text, {RAW}::VARCHAR) AS {RAW}, {PROBLEM}, {_select(columns)}
+        SELECT {LINE}, CASE WHEN text IS NULL THEN {RAW}::VARCHAR ELSE text END AS {RAW}, {PROBLEM}, {_select(columns)}
         FROM (SELECT * REPLACE (CASE WHEN {PROBLEM} IS NULL THEN fields END AS fields)
               FROM (SELECT *, CASE WHEN text IS NULL THEN 'not UTF-8'
                                    WHEN len(fields) = 0 THEN 'quotes are not balanced'
