@@ -122,7 +122,7 @@ class Landing:
     def _list(self, folder: str, kind: str) -> list[str]:
         try:
             entries = self._store.ls(f"{self._root}/{folder}", detail=True, refresh=True)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise RetryLaterError(f"{self._place}/{folder} cannot be listed: {error}; run again") from error

@@ -62,7 +62,7 @@ def test_ingest_prints_counts_and_checksums_and_a_second_time_the_same(settings:
     [
         (["ingest", "tomorrow"], 2, "'tomorrow' is not a day; write YYYY-MM-DD"),
         (["ingest", DAY], 2, "holds no files; land the watches of 2026-03-02 there first"),
-        (["ingest"], 2, "Missing argument"),
+        (["materialize"], 2, "Missing argument"),
         (["materialize", DAY], 2, "no watches"),
         (["import", "elsewhere", "."], 2, "unknown source 'elsewhere'"),
         (["train", "single_activation", "--until", "2026-03-02T00:00"], 2, "has no UTC offset"),
