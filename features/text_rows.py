@@ -25,6 +25,8 @@ PROBLEM: Final = "problem"
 CURATED_ONLY: Final = (LANDING_DAY, EVENT_DAY, SNAPSHOT_DAY)
 """Columns that ingest sets itself; what a file says about them is not even extra."""
 CHUNK_BYTES: Final = 32 << 20
+_SHOWN: Final = f"CASE WHEN text IS NULL THEN {RAW}::VARCHAR ELSE text END"
+"""The line as it came; bytes that are no text, escaped."""
 _SPACES: Final = np.frombuffer(b" \t\r\f\v", dtype=np.uint8)
 _LINES: Final = pa.schema([(LINE, pa.int64()), (RAW, pa.binary()), ("cells", pa.list_(pa.string()))])
 
@@ -66,7 +68,7 @@ def _jsonl_query(table: str) -> str:
     has_more = f"{PROBLEM} IS NULL AND len(json_keys(text)) > list_count(fields)"  # cheap, and seldom true
     columns[EXTRA] = f"coalesce({columns[EXTRA]}, CASE WHEN {has_more} THEN {others} END)"
     return f"""
-        SELECT {LINE}, CASE WHEN text IS NULL THEN {RAW}::VARCHAR ELSE text END AS {RAW}, {PROBLEM}, {_select(columns)}
+        SELECT {LINE}, {_SHOWN} AS {RAW}, {PROBLEM}, {_select(columns)}
         FROM (SELECT *, CASE WHEN {PROBLEM} IS NULL THEN json_extract_string(text, [{paths}]) END AS fields
               FROM (SELECT *, CASE WHEN text IS NULL THEN 'not UTF-8'
                                    WHEN NOT json_valid(text) THEN 'not JSON'
@@ -81,7 +83,7 @@ def _csv_query(table: str, header: list[str]) -> str:
     if EXTRA not in cells:
         columns[EXTRA] = _extra({name: cell for name, cell in cells.items() if name not in columns})
     return f"""
-        SELECT {LINE}, CASE WHEN text IS NULL THEN {RAW}::VARCHAR ELSE text END AS {RAW}, {PROBLEM}, {_select(columns)}
+        SELECT {LINE}, {_SHOWN} AS {RAW}, {PROBLEM}, {_select(columns)}
         FROM (SELECT * REPLACE (CASE WHEN {PROBLEM} IS NULL THEN fields END AS fields)
               FROM (SELECT *, CASE WHEN text IS NULL THEN 'not UTF-8'
                                    WHEN len(fields) = 0 THEN 'quotes are not balanced'
