@@ -4,6 +4,7 @@ The landing area is a folder or, by ``FACET_LANDING_URI``, any store that fsspec
 are copied to this machine before they are read. A stamp tells whether a file is still the one that it was.
 """
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,25 @@ class Landing:
         if self._stamp(place) != file.stamp:
             raise RetryLaterError(f"{place} was replaced while it was copied; run again")
         return file
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file into the landing area, whole or not at all.
+
+        Args:
+            name: as that of a ``LandingFile``.
+        """
+        place = f"{self._root}/{name}"
+        if not isinstance(self._store, LocalFileSystem):
+            self._store.pipe_file(place, content)
+            return
+        folder, _, file = place.rpartition("/")
+        self._store.makedirs(folder, exist_ok=True)
+        self._store.pipe_file(f"{folder}/.{file}", content)
+        os.replace(f"{folder}/.{file}", place)
+
+    def remove(self, name: str) -> None:
+        """Take a file out of the landing area."""
+        self._store.rm_file(f"{self._root}/{name}")
 
     def forget_copies(self) -> None:
         """Remove the copies."""

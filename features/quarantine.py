@@ -19,9 +19,10 @@ from features.ingest import ingest
 from features.lake import connect
 from features.landing import Landing
 from features.landing_manifest import Manifest
-from features.replays import reference, remove_replay, replay_lines, replay_name, write_replay
+from features.replays import reference, replay_lines, replay_name
 from features.schema import FILE, LINE, RAW, RULE, SCHEMAS
 from features.settings import Settings
+from features.sql import parquet_rows
 from features.stage import write_atomically
 from features.text_rows import PROBLEM, text_rows
 
@@ -67,7 +68,9 @@ def rule_counts(settings: Settings, table: str | None = None) -> list[RuleCount]
     """Rows in quarantine by table, landing day and rule."""
     found = []
     for path in sorted(settings.quarantine.glob(f"{table or '*'}/*.parquet")):
-        rows = connect().execute(f"SELECT {RULE}, count(*) FROM {_file(path)} GROUP BY 1 ORDER BY 2 DESC, 1")
+        rows = connect().execute(
+            f"SELECT {RULE}, count(*) FROM {parquet_rows(path)} GROUP BY 1 ORDER BY 2 DESC, 1"
+        )
         found += [RuleCount(path.parent.name, path.stem, rule, count) for rule, count in rows.fetchall()]
     return found
 
@@ -89,7 +92,7 @@ def refused_rows(
         listed = f"{known[0].stem}..{known[-1].stem}" if known else "nothing yet"
         raise BadInputError(f"no quarantine of {table} {day} (there is: {listed}); ingest the day first")
     rows = connect().execute(
-        f"SELECT {FILE}, {LINE}, {RULE}, {RAW} FROM {_file(path)} "
+        f"SELECT {FILE}, {LINE}, {RULE}, {RAW} FROM {parquet_rows(path)} "
         f"WHERE contains({RULE}, $rule) ORDER BY {FILE}, {LINE} LIMIT $limit",
         {"rule": rule or "", "limit": limit if limit is not None else 1 << 62},
     )
@@ -131,12 +134,12 @@ def replay(table: str, day: str, repaired: Path, settings: Settings) -> Replayed
     is_new = file is not None and file not in {known.name for known in Landing(settings).files(table, day)}
     if file and is_new:
         _require_refused(table, day, repaired, changed, settings)
-        write_replay(file, lines, settings)
+        Landing(settings).write(file, lines)
     try:
         staged = ingest([day], settings=settings)
     except InvalidDataError:
         if file and is_new:
-            remove_replay(file, settings)
+            Landing(settings).remove(file)
         raise
     still = sum(count.quarantined for count in staged.counts if count.table == table)
     log.info("quarantine replayed", table=table, day=day, file=file, rows=len(changed), still_refused=still)
@@ -228,8 +231,3 @@ def _json_object(raw: str) -> dict[str, Any] | None:
     except json.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
-
-
-def _file(path: Path) -> str:
-    quoted = str(path).replace("'", "''")
-    return f"read_parquet('{quoted}', hive_partitioning = false)"

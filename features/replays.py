@@ -9,17 +9,13 @@ repaired row that is refused again goes into quarantine under the name of the re
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import duckdb
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from features.errors import BadInputError
 from features.schema import EXTRA, FILE, LANDING_DAY, LINE, RAW, RULE
-from features.settings import Settings
 
 PREFIX: Final = "zz-replay-"
 """Sorts behind what producers deliver: among equal keys the row that was right at once is kept."""
@@ -78,22 +74,3 @@ def replay_lines(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) ->
 def replay_name(table: str, day: str, lines: bytes) -> str:
     """``<table>/<day>/<file>`` of the replay with these lines."""
     return f"{table}/{day}/{PREFIX}{hashlib.sha256(lines).hexdigest()[:12]}.jsonl"
-
-
-def write_replay(name: str, lines: bytes, settings: Settings) -> None:
-    """Put the file ``name`` into the landing area, whole or not at all."""
-    store, root = fsspec.url_to_fs(settings.landing_uri or str(settings.landing))
-    place = f"{root}/{name}"
-    if not isinstance(store, LocalFileSystem):
-        store.pipe_file(place, lines)
-        return
-    folder, _, file = place.rpartition("/")
-    store.makedirs(folder, exist_ok=True)
-    store.pipe_file(f"{folder}/.{file}", lines)
-    os.replace(f"{folder}/.{file}", place)
-
-
-def remove_replay(name: str, settings: Settings) -> None:
-    """Take a replay out of the landing area again."""
-    store, root = fsspec.url_to_fs(settings.landing_uri or str(settings.landing))
-    store.rm_file(f"{root}/{name}")

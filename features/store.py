@@ -125,12 +125,13 @@ class FeatureStore:
             return None
         daily = History(row[VIDEO_IDS] or (), row[EVENT_TIMES] or (), row[ACTIONS] or ())
         recent = unpack_recent(row.get(RECENT))
+        seen = unpack_ids(row[SEEN_PACKED])
+        if recent:
+            seen = np.union1d(seen, np.array([watch.video_id for watch in recent], dtype=np.int64))
         return UserFeatures(
             user_id=user_id,
             history=merge_recent(daily, recent),
-            seen=np.union1d(unpack_ids(row[SEEN_PACKED]), [watch.video_id for watch in recent]).astype(
-                np.int64
-            ),
+            seen=seen,
             segment=row[SEGMENT],
             profile=list(row[PROFILE] or ()),
             feature_time=_latest(self.online_until(), recent),
@@ -166,11 +167,14 @@ class FeatureStore:
     def _push_lock(self) -> AbstractContextManager[Any]:
         """Held from reading a user's row to writing it."""
         if self._settings.redis:
-            host, _, port = self._settings.redis.partition(":")
-            client = redis.Redis(host, int(port or 6379))
-            return client.lock("facet:push", timeout=PUSH_SECONDS, blocking_timeout=PUSH_SECONDS)
+            return self._redis.lock("facet:push", timeout=PUSH_SECONDS, blocking_timeout=PUSH_SECONDS)
         # Whoever has just let go is quick to ask again: the others must not sleep long.
         return filelock.FileLock(self._folder / ".push.lock", timeout=PUSH_SECONDS, poll_interval=0.002)
+
+    @cached_property
+    def _redis(self) -> redis.Redis:
+        host, _, port = (self._settings.redis or "").partition(":")
+        return redis.Redis(host, int(port or 6379))
 
     @cached_property
     def _feast(self) -> feast.FeatureStore:

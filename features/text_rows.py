@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from features.errors import BadInputError
 from features.landing import LandingFile
 from features.schema import EVENT_DAY, EXTRA, FILE, LANDING_DAY, LINE, RAW, SCHEMAS, SNAPSHOT_DAY
+from features.sql import identifier, literal
 
 PROBLEM: Final = "problem"
 """Why a row has no columns at all; null for rows that could be taken apart."""
@@ -62,7 +63,7 @@ def _jsonl_query(table: str) -> str:
     paths = ", ".join(f"'$.{name}'" for name in names)
     columns = {name: f"fields[{i}]" for i, name in enumerate(names, start=1)}
     known = [*names, *CURATED_ONLY]
-    is_known = f"list_has_all([{', '.join(map(_quoted, known))}], json_keys(text))"
+    is_known = f"list_has_all([{', '.join(map(literal, known))}], json_keys(text))"
     removal = "{" + ", ".join(f'"{name}": null' for name in known) + "}"  # RFC 7396: null removes
     others = f"CASE WHEN NOT {is_known} THEN json_merge_patch(text, '{removal}') END"
     has_more = f"{PROBLEM} IS NULL AND len(json_keys(text)) > list_count(fields)"  # cheap, and seldom true
@@ -103,12 +104,12 @@ def _parquet_query(table: str, path: Path) -> str:
     _refuse_types(table, present, path)
     columns = {name: _as_text(name, present) for name in SCHEMAS[table].names}
     if EXTRA not in present.names:
-        columns[EXTRA] = _extra({name: _identifier(name) for name in present.names if name not in columns})
-    row = ", ".join(f"{_quoted(name)}: {_identifier(name)}" for name in present.names)
+        columns[EXTRA] = _extra({name: identifier(name) for name in present.names if name not in columns})
+    row = ", ".join(f"{literal(name)}: {identifier(name)}" for name in present.names)
     return f"""
         SELECT file_row_number + 1 AS {LINE}, to_json({{{row}}})::VARCHAR AS {RAW},
                NULL::VARCHAR AS {PROBLEM}, {_select(columns)}
-        FROM read_parquet({_quoted(str(path))}, file_row_number = true, hive_partitioning = false)
+        FROM read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false)
     """
 
 
@@ -125,19 +126,11 @@ def _extra(others: Mapping[str, str]) -> str:
     fields = {name: sql for name, sql in others.items() if name not in CURATED_ONLY}
     if not fields:
         return "NULL::VARCHAR"
-    return f"to_json({{{', '.join(f'{_quoted(name)}: {sql}' for name, sql in fields.items())}}})::VARCHAR"
+    return f"to_json({{{', '.join(f'{literal(name)}: {sql}' for name, sql in fields.items())}}})::VARCHAR"
 
 
 def _select(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _require_columns(table: str, present: list[str], path: Path) -> None:

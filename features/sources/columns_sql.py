@@ -34,6 +34,7 @@ from features.sources.column_map import (
 )
 from features.sources.delimited import NUMBER
 from features.sources.source_rows import REJECTED, SOURCE_ROWS, SourceRows
+from features.sql import literal
 
 LANDING_ROWS: Final = "landing_rows"
 DAY: Final = "landing_day_of_row"
@@ -226,6 +227,4 @@ def _event_id(rules: TableRules, rows: SourceRows, seed: str) -> str:
 
 def _literal(value: object) -> str:
     """A constant of the map as SQL text."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    quoted = text.replace("'", "''")
-    return f"'{quoted}'"
+    return literal(str(value).lower() if isinstance(value, bool) else str(value))

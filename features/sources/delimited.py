@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import BadInputError
+from features.sql import literal
 
 CHUNK_BYTES: Final = 32 << 20
 NUMBER: Final = "number"
@@ -74,8 +75,7 @@ def line_batches(path: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
 
 def fields_sql(delimiter: str) -> str:
     """DuckDB list of the fields of a line, from its ``text`` and ``cells``."""
-    quoted = delimiter.replace("'", "''")
-    return f"coalesce({CELLS}, string_split(text, '{quoted}'))"
+    return f"coalesce({CELLS}, string_split(text, {literal(delimiter)}))"
 
 
 def _header_lines(path: Path, layout: Layout) -> int:

@@ -26,6 +26,7 @@ from features.sources.delimited import (
     line_batches,
     read_header,
 )
+from features.sql import identifier, literal
 
 log = structlog.get_logger(__name__)
 
@@ -143,15 +144,14 @@ def _load_parquet(
     columns = ""
     for i in _used(schema.names, rules):
         field = schema.field(i)
-        name = '"' + field.name.replace('"', '""') + '"'
+        name = identifier(field.name)
         nested = pa.types.is_nested(field.type)
         text = f"CAST(to_json({name}) AS VARCHAR)" if nested else f"CAST({name} AS VARCHAR)"
         columns += f", {_known(text, rules)} AS {prefix}{i}"
-    file = str(path).replace("'", "''")
     connection.execute(f"""
         CREATE OR REPLACE TABLE {table} AS
         SELECT file_row_number + 1 AS {NUMBER}, NULL::BLOB AS {REJECTED}{columns}
-        FROM read_parquet('{file}', file_row_number = true, hive_partitioning = false)
+        FROM read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false)
     """)
     return schema.names, num_rows
 
@@ -172,8 +172,7 @@ def _known(text: str, rules: TableRules) -> str:
     """The trimmed value, null if it is empty or one of those that mean unknown."""
     known = f"nullif(trim({text}), '')"
     for value in rules.unknown:
-        quoted = value.replace("'", "''")
-        known = f"nullif({known}, '{quoted}')"
+        known = f"nullif({known}, {literal(value)})"
     return known
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from features.lake import Lake, connect
 from features.schema import DURATION_SECONDS, USER_ID, USERS, VIDEO_ID, VIDEOS, WATCHES
 from features.settings import Settings
+from features.sql import parquet_rows
 from features.stage import Counts, Stage
 
 _OF_SNAPSHOT: Final = {VIDEOS: (VIDEO_ID, DURATION_SECONDS), USERS: (USER_ID,)}
@@ -41,13 +42,13 @@ class Rows:
         self._load_snapshot = cache(self._read_snapshot)
         for subject in subjects:
             if subject.path:
-                [(rows,)] = self.sql.execute(f"SELECT count(*) FROM {_file(subject.path)}").fetchall()
+                [(rows,)] = self.sql.execute(f"SELECT count(*) FROM {parquet_rows(subject.path)}").fetchall()
                 self.counts[subject.table][subject.day] = rows
 
     def open(self, subject: Subject) -> list[str]:
         """Make ``rows`` those of ``subject``; returns their columns."""
         if subject.path:
-            self.sql.execute(f"CREATE OR REPLACE VIEW rows AS FROM {_file(subject.path)}")
+            self.sql.execute(f"CREATE OR REPLACE VIEW rows AS FROM {parquet_rows(subject.path)}")
         else:
             self.lake.scan(self.sql, subject.table, [subject.day]).create_view("rows")
         return self.sql.table("rows").columns
@@ -71,7 +72,7 @@ class Rows:
         self.lake.scan(self.sql, table, [newest] if newest else []).project(columns).create(name)
         for subject in self.subjects:
             if subject.table == table and subject.path:
-                self.sql.execute(f"INSERT INTO {name} SELECT {columns} FROM {_file(subject.path)}")
+                self.sql.execute(f"INSERT INTO {name} SELECT {columns} FROM {parquet_rows(subject.path)}")
         self.sql.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT {key}{values} FROM {name} GROUP BY {key}")
         return name
 
@@ -100,8 +101,3 @@ def committed_counts(days: Sequence[str], settings: Settings) -> list[Counts]:
             except ValidationError:
                 continue  # written by another version; only the chart would miss it
     return found
-
-
-def _file(path: Path) -> str:
-    quoted = str(path).replace("'", "''")
-    return f"read_parquet('{quoted}', hive_partitioning = false)"

@@ -6,7 +6,8 @@ import fsspec
 import pytest
 
 from features.errors import BadInputError
-from features.replays import is_replay, reference, remove_replay, replay_lines, replay_name, write_replay
+from features.landing import Landing
+from features.replays import is_replay, reference, replay_lines, replay_name
 from features.settings import Settings
 from tests.features.landing_rows import DAY
 
@@ -33,8 +34,8 @@ def test_the_name_depends_on_the_rows_not_on_their_order() -> None:
 def test_a_replay_goes_into_a_store_and_out_again(settings: Settings) -> None:
     remote = settings.model_copy(update={"landing_uri": "memory://bucket/landing"})
     name = replay_name("watches", DAY, b"{}\n")
-    write_replay(name, b"{}\n", remote)
+    Landing(remote).write(name, b"{}\n")
     store = fsspec.filesystem("memory")
     assert store.cat_file(f"/bucket/landing/{name}") == b"{}\n"
-    remove_replay(name, remote)
+    Landing(remote).remove(name)
     assert not store.exists(f"/bucket/landing/{name}")
