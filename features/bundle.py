@@ -1,7 +1,9 @@
 """The bundle: one immutable folder per ``<model>/<version>`` that training hands to everyone else.
 
 ``manifest.json`` names every other file with its SHA-256, so a half-written or altered bundle is refused.
-A bundle is built in a hidden folder beside its place and renamed at the end. Nothing is ever unpickled.
+Files that hold rows of users have their sums in ``user_files.json`` instead: when a user is erased, these
+files lose rows, and nothing else of the bundle changes (``features/forget``). A bundle is built in a hidden
+folder beside its place and renamed at the end. Nothing is ever unpickled.
 
 ==================  ==========================================================================
 kind                files
@@ -23,11 +25,12 @@ Shape letters: B users, L watches, K interests, D dimensions, V videos.
 """
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -57,10 +60,13 @@ from features.schema import (
     VIDEO_ID,
     VIDEOS,
 )
+from features.stage import write_atomically
 from features.vocabulary import Vocabulary
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
+USER_SUMS: Final = "user_files.json"
+"""SHA-256 of the files with rows of users; two per file while an erasure rewrites it."""
 EXTRACTOR: Final = "extractor.onnx"
 ITEM_ENCODER: Final = "item_encoder.onnx"
 ITEM_VECTORS: Final = "item_vectors.parquet"
@@ -74,6 +80,9 @@ FILES_OF: Final[dict[str, frozenset[str]]] = {
     INTERESTS_KIND: frozenset({EXTRACTOR, ITEM_ENCODER, ITEM_VECTORS, VOCABULARY, ACTIVATION}),
     RANKING_KIND: frozenset({RANKING}),
 }
+USER_FILES: Final = frozenset({ACTIVATION})
+"""Files with rows of users; each has a column ``user_id``."""
+ERASURE: Final = "erasure"
 ACTIVATIONS: Final = "activation"
 """Faded number of targets that an interest won in training."""
 ATTRIBUTES: Final = (UPLOADER_ID, TAG_IDS, CATEGORY, DURATION_SECONDS, PUBLISHED_AT, LANGUAGE)
@@ -134,7 +143,13 @@ class Manifest(BaseModel):
     metrics: dict[str, float] = {}
     """On the validation days inside the training data; never on a reported window."""
     files: dict[str, str] = {}
-    """SHA-256 per file name; filled in by ``write_bundle``."""
+    """SHA-256 per file name; filled in by ``write_bundle``. Files with rows of users are not in it."""
+    repeatable: bool = True
+    """Whether the table versions in ``data`` can still be read."""
+    reason: str | None = None
+    """Why it is not repeatable: ``erasure``."""
+    since: date | None = None
+    """UTC day since which it is not repeatable."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +212,10 @@ def write_bundle(root: Path, manifest: Manifest, write_files: Callable[[Path], N
     building.mkdir(parents=True)
     try:
         write_files(building)
-        sums = {path.name: _sha256(path) for path in sorted(building.iterdir())}
+        sums = {path.name: sha256(path) for path in sorted(building.iterdir())}
+        of_users = {name: [sums.pop(name)] for name in sorted(USER_FILES & sums.keys())}
+        if of_users:
+            write_atomically(building / USER_SUMS, json.dumps(of_users, indent=2))
         complete = manifest.model_copy(update={"files": sums})
         (building / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n")
         open_bundle(building)
@@ -213,15 +231,16 @@ def open_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: it cannot be trusted; the text says why.
     """
-    manifest = _read_manifest(path)
-    missing = sorted(FILES_OF[manifest.kind] - set(manifest.files))
+    manifest = read_manifest(path)
+    sums = {name: [expected] for name, expected in manifest.files.items()} | user_sums(path)
+    missing = sorted(FILES_OF[manifest.kind] - sums.keys())
     if missing:
         raise BundleError(f"bundle {path} of kind {manifest.kind!r} lists no {missing}; train it again")
-    for name, expected in manifest.files.items():
+    for name, expected in sums.items():
         file = path / name
         if not file.is_file():
             raise BundleError(f"bundle {path} lacks {name}; it is half written or damaged, train it again")
-        if _sha256(file) != expected:
+        if sha256(file) not in expected:
             raise BundleError(f"{file} differs from its recorded SHA-256; restore it or train again")
     bundle = Bundle(path, manifest)
     if manifest.kind == INTERESTS_KIND:
@@ -259,7 +278,12 @@ def new_version(now: datetime | None = None) -> str:
     return (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S-%f")
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """The manifest alone; the files are not checked.
+
+    Raises:
+        BundleError: there is none, or it is of another format.
+    """
     try:
         return Manifest.model_validate_json((path / MANIFEST).read_text())
     except FileNotFoundError as error:
@@ -280,6 +304,18 @@ def _check_dimensions(bundle: Bundle) -> None:
         raise BundleError(f"bundle {bundle.path}: item vectors and vocabulary list different videos")
 
 
-def _sha256(path: Path) -> str:
+def user_sums(path: Path) -> dict[str, list[str]]:
+    """Accepted SHA-256 of each file with rows of users; empty where the manifest lists these files too."""
+    file = path / USER_SUMS
+    try:
+        return {name: list(sums) for name, sums in json.loads(file.read_text()).items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise BundleError(f"{file} does not name sums of files: {error}; restore it or train again") from error
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,12 +20,15 @@ from features.bundle import (
     MANIFEST,
     RANKING,
     RANKING_SCHEMA,
+    USER_FILES,
+    USER_SUMS,
     VOCABULARY,
     DataSource,
     Manifest,
     item_table,
     new_version,
     open_bundle,
+    user_sums,
     vectors_of,
     write_bundle,
 )
@@ -70,7 +73,8 @@ def test_what_is_written_can_be_opened(tmp_path: Path) -> None:
     assert bundle.video_ids.tolist() == [20, 10]
     np.testing.assert_array_equal(bundle.vectors, VECTORS)
     assert bundle.items["tag_ids"].to_pylist() == [None, [1, 2]], "attributes are null where unknown"
-    assert set(bundle.manifest.files) == FILES_OF[INTERESTS_KIND]
+    assert set(bundle.manifest.files) == FILES_OF[INTERESTS_KIND] - USER_FILES
+    assert set(user_sums(bundle.path)) == USER_FILES, "an erasure rewrites these without touching the others"
     assert bundle.activation.num_rows == 0
 
 
@@ -95,6 +99,25 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     path = write_bundle(tmp_path, manifest(), write_interests)
     (path / VOCABULARY).unlink()
     with pytest.raises(BundleError, match="lacks vocabulary"):
+        open_bundle(path)
+
+
+def test_a_bundle_of_earlier_days_lists_all_sums_in_its_manifest(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path, manifest(), write_interests)
+    facts = json.loads((path / MANIFEST).read_text())
+    facts["files"] |= {name: sums[0] for name, sums in user_sums(path).items()}
+    for name in ("repeatable", "reason", "since"):
+        del facts[name]
+    (path / MANIFEST).write_text(json.dumps(facts))
+    (path / USER_SUMS).unlink()
+    assert open_bundle(path).manifest.repeatable
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"activation.parquet": 1}'])
+def test_damaged_sums_are_refused(tmp_path: Path, content: str) -> None:
+    path = write_bundle(tmp_path, manifest(), write_interests)
+    (path / USER_SUMS).write_text(content)
+    with pytest.raises(BundleError, match="does not name sums"):
         open_bundle(path)
 
 
