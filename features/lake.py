@@ -57,6 +57,13 @@ def connect(database: Path | None = None) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def cursor(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Another session of the same DuckDB, for another thread; its temporary tables and views are its own."""
+    session = connection.cursor()
+    session.execute("SET TimeZone = 'UTC'")
+    return session
+
+
 class Lake:
     """The curated tables below ``settings.lake``.
 
@@ -69,8 +76,10 @@ class Lake:
         self._root = settings.lake
         self._versions = versions
 
-    def write_day(self, table: str, day: str, rows: pa.Table) -> None:
+    def write_day(self, table: str, day: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         """Replace the partition of one day in one commit; readers see the old rows or the new ones.
+
+        A day that does not fit in memory comes as a reader of the table's schema, whose rows are validated.
 
         Raises:
             BadInputError: ``rows`` hold another day, or this is the lake of an earlier moment.
@@ -79,13 +88,15 @@ class Lake:
         if self._versions is not None:
             raise BadInputError(f"{table} {day} cannot be written to the lake of an earlier moment")
         column = PARTITION[table]
-        others = sorted(set(rows[column].unique().to_pylist()) - {day})
-        if others:
-            raise BadInputError(f"rows of {others} cannot go into the {table} partition {day}")
+        if isinstance(rows, pa.Table):
+            others = sorted(set(rows[column].unique().to_pylist()) - {day})
+            if others:
+                raise BadInputError(f"rows of {others} cannot go into the {table} partition {day}")
+            rows = rows.cast(curated_schema(table))
         try:
             write_deltalake(
                 self._path(table),
-                rows.cast(curated_schema(table)),
+                rows,
                 mode="overwrite",
                 predicate=f"{column} = '{day}'" if self.has(table) else None,
                 partition_by=[column],
@@ -211,6 +222,21 @@ class Lake:
             enforce_retention_duration=False,  # it asks for a week at least
             keep_versions=kept or None,
         )
+
+    def is_readable(self, table: str, version: int) -> bool:
+        """Whether all data files of a version are still there."""
+        try:
+            return all(map(os.path.exists, self._open(table, version).file_uris()))
+        except BadInputError:
+            return False
+
+    def checkpoint(self, table: str) -> None:
+        """Sum up the log in one file; earlier sums are removed, every version stays in the log itself."""
+        self._open(table, None).create_checkpoint()
+        sums = sorted((self._root / table / "_delta_log").glob("*.checkpoint*.parquet"))
+        for path in sums:
+            if path.name.partition(".")[0] != sums[-1].name.partition(".")[0]:
+                path.unlink()
 
     def _open(self, table: str, version: int | None) -> DeltaTable:
         if version is None and self._versions is not None:

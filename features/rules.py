@@ -4,7 +4,7 @@ The first rule that a row breaks goes into the quarantine with it. Rules that ne
 videos, row counts, freshness) are not here: ``features/validation.py`` checks them per partition.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from features.schema import (
     EVENT_TIME,
     INTEREST,
     REQUEST_ID,
+    RULE,
     SCENE,
     SCHEMAS,
     UPLOADER_ID,
@@ -28,7 +29,7 @@ from features.schema import (
 )
 from features.text_rows import PROBLEM
 
-EARLIEST: Final = "2000-01-01"
+_EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """No short video was watched before; older times come from a broken clock or a wrong unit."""
 MAX_WATCH_SECONDS: Final = 86_400
 MAX_TEXT: Final = 256
@@ -49,17 +50,34 @@ _NON_NEGATIVE: Final[dict[str, tuple[str, ...]]] = {
 _SHORT_TEXT: Final[dict[str, tuple[str, ...]]] = {WATCHES: (SCENE, DEVICE, REQUEST_ID, CHANNEL)}
 
 
-def typed_sql(table: str) -> str:
-    """Select list that turns the text columns of ``table`` into their types; null where that fails."""
-    return ", ".join(f"{_typed(field)} AS {field.name}" for field in SCHEMAS[table])
+def judged_sql(table: str, landed_before: datetime, source: str) -> str:
+    """Query of ``source`` with ``rule``, null for a good row, and every column of ``table`` in its type.
 
-
-def rule_sql(table: str, landed_before: datetime) -> str:
-    """SQL text, null for a good row: the first rule that the row breaks. Reads the text columns.
+    Columns that are none of the table's stay as they are; a column is null where it has no such value. Nearly
+    all rows are plain: every value is written as a machine writes it, and meets the rules. That is seen at a
+    glance, and only the others are asked for each rule in turn.
 
     Args:
         landed_before: end of the landing day; a watch cannot have happened after its file arrived.
+        source: a relation of text columns and ``problem``, as ``text_rows`` gives them.
     """
+    fields = list(SCHEMAS[table])
+    casts = ", ".join(f"{_plain_cast(field)} AS {_cast(field.name)}" for field in fields)
+    types = ", ".join(
+        f"CASE WHEN is_plain THEN {_cast(field.name)} ELSE {_typed(field)} END AS {field.name}"
+        for field in fields
+    )
+    names = ", ".join([PROBLEM, "is_plain", *(f"{name}, {_cast(name)}" for name in SCHEMAS[table].names)])
+    return f"""
+        SELECT * EXCLUDE ({names}), {types},
+               CASE WHEN NOT is_plain THEN {rule_sql(table, landed_before)} END AS {RULE}
+        FROM (SELECT *, coalesce({_is_plain(table, landed_before)}, false) AS is_plain
+              FROM (SELECT *, {casts} FROM {source}))
+    """
+
+
+def rule_sql(table: str, landed_before: datetime) -> str:
+    """SQL text, null for a good row: the first rule that the row breaks. Reads the text columns."""
     checks = [(f"{PROBLEM} IS NOT NULL", PROBLEM)]
     for field in SCHEMAS[table]:
         if not field.nullable:
@@ -76,20 +94,56 @@ def rule_sql(table: str, landed_before: datetime) -> str:
         checks += [
             (f"{_number(WATCH_SECONDS)} > {MAX_WATCH_SECONDS}", f"'{WATCH_SECONDS} is longer than a day'"),
             (
-                f"{_time(EVENT_TIME)} < TIMESTAMPTZ '{EARLIEST} 00:00:00+00'",
-                f"'{EVENT_TIME} is before {EARLIEST}'",
+                f"{_time(EVENT_TIME)} < {_moment(_EARLIEST_MOMENT)}",
+                f"'{EVENT_TIME} is before {_EARLIEST_MOMENT:%Y-%m-%d}'",
             ),
-            (f"{_time(EVENT_TIME)} >= TIMESTAMPTZ '{landed_before.isoformat()}'", late),
+            (f"{_time(EVENT_TIME)} >= {_moment(landed_before)}", late),
         ]
     return "CASE " + " ".join(f"WHEN {bad} THEN {rule}" for bad, rule in checks) + " END"
+
+
+def _cast(name: str) -> str:
+    return f"cast_{name}"
+
+
+def _plain_cast(field: pa.Field) -> str:
+    """Right for plain text only; anything else may come out as null or as another value."""
+    if pa.types.is_integer(field.type):
+        return f"TRY_CAST({field.name} AS {_integer_type(field)})"
+    if pa.types.is_boolean(field.type):
+        return f"({field.name} = 'true')"
+    return _typed(field)
+
+
+def _is_plain(table: str, landed_before: datetime) -> str:
+    """A condition that only rows meet which break no rule, and whose ``_plain_cast`` is their value."""
+    conditions = [f"{PROBLEM} IS NULL"]
+    for field in SCHEMAS[table]:
+        name, cast = field.name, _cast(field.name)
+        low = " >= 0" if name in _NON_NEGATIVE[table] else " IS NOT NULL"
+        if name == WATCH_SECONDS:
+            low = f" BETWEEN 0 AND {MAX_WATCH_SECONDS}"
+        if pa.types.is_integer(field.type):
+            good = f"{cast}{low} AND {cast}::VARCHAR = {name}"
+        elif pa.types.is_boolean(field.type):
+            good = f"{name} IN ('true', 'false')"
+        elif name == EVENT_TIME:
+            good = f"{cast} >= {_moment(_EARLIEST_MOMENT)} AND {cast} < {_moment(landed_before)}"
+        elif pa.types.is_string(field.type):
+            good = f"strlen({name}) BETWEEN 1 AND {MAX_TEXT}"
+            if field.nullable and name not in _SHORT_TEXT.get(table, ()):
+                continue  # any text is right
+        else:
+            good = f"{cast}{low}"
+        conditions.append(good if not field.nullable else f"({name} IS NULL OR {good})")
+    return " AND ".join(conditions)
 
 
 def _typed(field: pa.Field) -> str:
     if pa.types.is_string(field.type):
         return field.name
     if pa.types.is_integer(field.type):
-        target = "INTEGER" if field.type == pa.int32() else "BIGINT"
-        whole = f"TRY_CAST(regexp_replace({field.name}, '\\.0+$', '') AS {target})"
+        whole = f"TRY_CAST(regexp_replace({field.name}, '\\.0+$', '') AS {_integer_type(field)})"
         return f"CASE WHEN regexp_matches({field.name}, '{_INTEGER}') THEN {whole} END"
     if pa.types.is_floating(field.type):
         return _number(field.name)
@@ -102,6 +156,14 @@ def _typed(field: pa.Field) -> str:
     items = f"TRY(from_json({field.name}, '[\"{element}\"]'))"
     has_null = f"list_contains(list_transform({items}, lambda item: item IS NULL), true)"
     return f"CASE WHEN NOT {has_null} THEN {items} END"
+
+
+def _integer_type(field: pa.Field) -> str:
+    return "INTEGER" if field.type == pa.int32() else "BIGINT"
+
+
+def _moment(time: datetime) -> str:
+    return f"TIMESTAMPTZ '{time.isoformat()}'"
 
 
 def _number(name: str) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from features.errors import InvalidDataError, StaleStageError
 
+QUARANTINE = "quarantine"
 STAGE_FILE = "stage.json"
 VALIDATED_FILE = "validated.json"
 COMMITTED_FILE = "committed.json"

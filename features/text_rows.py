@@ -6,6 +6,7 @@ fields may be quoted but not span lines. Blank lines are no rows.
 """
 
 import csv
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -26,10 +27,14 @@ PROBLEM: Final = "problem"
 CURATED_ONLY: Final = (LANDING_DAY, EVENT_DAY, SNAPSHOT_DAY)
 """Columns that ingest sets itself; what a file says about them is not even extra."""
 CHUNK_BYTES: Final = 32 << 20
-_SHOWN: Final = f"CASE WHEN text IS NULL THEN {RAW}::VARCHAR ELSE text END"
+_BYTES: Final = "bytes"
+"""A line that is no text; null for all others."""
+_SHOWN: Final = f"CASE WHEN text IS NULL THEN {_BYTES}::VARCHAR ELSE text END"
 """The line as it came; bytes that are no text, escaped."""
 _SPACES: Final = np.frombuffer(b" \t\r\f\v", dtype=np.uint8)
-_LINES: Final = pa.schema([(LINE, pa.int64()), (RAW, pa.binary()), ("cells", pa.list_(pa.string()))])
+_LINES: Final = pa.schema(
+    [(LINE, pa.int64()), ("text", pa.string()), (_BYTES, pa.binary()), ("cells", pa.list_(pa.string()))]
+)
 
 
 def text_rows(
@@ -49,32 +54,33 @@ def text_rows(
     elif file.format == ".csv":
         header = _csv_header(file)
         _require_columns(table, header, file.path)
-        batches = _line_batches(file, skip=1)
-        connection.register("lines", pa.RecordBatchReader.from_batches(_LINES, batches))
+        connection.register("lines", pa.RecordBatchReader.from_batches(_LINES, _decoded(file, skip=1)))
         query = _csv_query(table, header)
     else:
-        connection.register("lines", pa.RecordBatchReader.from_batches(_LINES, _line_batches(file)))
+        connection.register("lines", pa.RecordBatchReader.from_batches(_LINES, _decoded(file)))
         query = _jsonl_query(table)
     return connection.sql(f"SELECT $name AS {FILE}, * FROM ({query})", params={"name": file.name})
 
 
 def _jsonl_query(table: str) -> str:
     names = SCHEMAS[table].names
-    paths = ", ".join(f"'$.{name}'" for name in names)
-    columns = {name: f"fields[{i}]" for i, name in enumerate(names, start=1)}
     known = [*names, *CURATED_ONLY]
+    structure = json.dumps(dict.fromkeys(names, "VARCHAR"))
+    columns = {name: f"fields.{name}" for name in names}
+    num_known = " + ".join(f"(fields.{name} IS NOT NULL)::INTEGER" for name in names)
     is_known = f"list_has_all([{', '.join(map(literal, known))}], json_keys(text))"
     removal = "{" + ", ".join(f'"{name}": null' for name in known) + "}"  # RFC 7396: null removes
     others = f"CASE WHEN NOT {is_known} THEN json_merge_patch(text, '{removal}') END"
-    has_more = f"{PROBLEM} IS NULL AND len(json_keys(text)) > list_count(fields)"  # cheap, and seldom true
+    has_more = "fields IS NOT NULL AND len(json_keys(text)) > num_known"  # cheap, and seldom true
     columns[EXTRA] = f"coalesce({columns[EXTRA]}, CASE WHEN {has_more} THEN {others} END)"
     return f"""
-        SELECT {LINE}, {_SHOWN} AS {RAW}, {PROBLEM}, {_select(columns)}
-        FROM (SELECT *, CASE WHEN {PROBLEM} IS NULL THEN json_extract_string(text, [{paths}]) END AS fields
-              FROM (SELECT *, CASE WHEN text IS NULL THEN 'not UTF-8'
-                                   WHEN NOT json_valid(text) THEN 'not JSON'
-                                   WHEN json_type(text) <> 'OBJECT' THEN 'not a JSON object' END AS {PROBLEM}
-                    FROM (SELECT *, TRY(decode({RAW})) AS text FROM lines)))
+        SELECT {LINE}, {_SHOWN} AS {RAW}, {_select(columns)},
+               CASE WHEN num_known > 0 THEN NULL  -- so that a good row is parsed only once
+                    WHEN text IS NULL THEN 'not UTF-8'
+                    WHEN NOT json_valid(text) THEN 'not JSON'
+                    WHEN json_type(text) <> 'OBJECT' THEN 'not a JSON object' END AS {PROBLEM}
+        FROM (SELECT *, {num_known} AS num_known
+              FROM (SELECT *, TRY(from_json(text, '{structure}')) AS fields FROM lines))
     """
 
 
@@ -90,8 +96,7 @@ def _csv_query(table: str, header: list[str]) -> str:
                                    WHEN len(fields) = 0 THEN 'quotes are not balanced'
                                    WHEN len(fields) <> {len(header)} THEN 'not {len(header)} columns'
                               END AS {PROBLEM}
-                    FROM (SELECT *, coalesce(cells, string_split(text, ',')) AS fields
-                          FROM (SELECT *, TRY(decode({RAW})) AS text FROM lines))))
+                    FROM (SELECT *, coalesce(cells, string_split(text, ',')) AS fields FROM lines)))
     """
 
 
@@ -173,8 +178,8 @@ def _fits(wanted: pa.DataType, found: pa.DataType) -> bool:
 
 
 def _csv_header(file: LandingFile) -> list[str]:
-    for batch in _line_batches(file):
-        line = batch[RAW][0].as_py().decode("utf-8-sig", errors="replace")
+    for lines, _ in _line_batches(file):
+        line = lines[0].as_py().decode("utf-8-sig", errors="replace")
         header = next(csv.reader([line]))
         if len(set(header)) < len(header):
             raise BadInputError(f"{file.path} names a column twice in its first line: {', '.join(header)}")
@@ -182,7 +187,28 @@ def _csv_header(file: LandingFile) -> list[str]:
     raise BadInputError(f"{file.path} is empty; a CSV file starts with a line of column names")
 
 
-def _line_batches(file: LandingFile, *, skip: int = 0) -> Iterator[pa.RecordBatch]:
+def _decoded(file: LandingFile, *, skip: int = 0) -> Iterator[pa.RecordBatch]:
+    """The lines of a file as ``_LINES``."""
+    for lines, numbers in _line_batches(file, skip=skip):
+        no_bytes = pa.nulls(len(lines), pa.binary())
+        try:
+            text, no_text = lines.cast(pa.string()), no_bytes
+        except pa.ArrowInvalid:  # some line is not UTF-8
+            text = pa.array([_text_or_none(line.as_py()) for line in lines], pa.string())
+            no_text = pc.if_else(pc.is_null(text), lines, no_bytes)
+        is_csv = file.format == ".csv"
+        cells = _quoted_cells(text) if is_csv else pa.nulls(len(lines), _LINES.field("cells").type)
+        yield pa.record_batch([numbers, text, no_text, cells], schema=_LINES)
+
+
+def _text_or_none(line: bytes) -> str | None:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _line_batches(file: LandingFile, *, skip: int = 0) -> Iterator[tuple[pa.BinaryArray, pa.Int64Array]]:
     """Non-blank lines with their numbers from 1, in batches of about ``CHUNK_BYTES``."""
     number = 0
     for chunk in _whole_lines(file):
@@ -196,9 +222,7 @@ def _line_batches(file: LandingFile, *, skip: int = 0) -> Iterator[pa.RecordBatc
         if not pc.all(wanted).as_py():
             lines, numbers = lines.filter(wanted), numbers.filter(wanted)
         if len(lines):
-            is_csv = file.format == ".csv"
-            cells = _quoted_cells(lines) if is_csv else pa.nulls(len(lines), _LINES.field("cells").type)
-            yield pa.record_batch([numbers, lines, cells], schema=_LINES)
+            yield lines, numbers
 
 
 def _whole_lines(file: LandingFile) -> Iterator[bytes]:
@@ -228,13 +252,12 @@ def _end_in_space(lines: pa.Array) -> bool:
     return bool(np.isin(np.frombuffer(data, dtype=np.uint8)[last], _SPACES).any())
 
 
-def _quoted_cells(lines: pa.Array) -> pa.Array:
+def _quoted_cells(lines: pa.StringArray) -> pa.Array:
     """Fields of the lines that hold a quote, null for the others, which DuckDB splits faster."""
     cells: list[list[str] | None] = [None] * len(lines)
-    for i in pc.indices_nonzero(pc.match_substring(lines, b'"')).to_pylist():
-        text = lines[i].as_py().decode("utf-8", errors="replace")
+    for i in pc.indices_nonzero(pc.match_substring(lines, '"')).to_pylist():
         try:
-            cells[i] = next(csv.reader([text], strict=True))
+            cells[i] = next(csv.reader([lines[i].as_py()], strict=True))
         except csv.Error:
             cells[i] = []
     return pa.array(cells, pa.list_(pa.string()))
