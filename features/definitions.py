@@ -11,7 +11,8 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSo
 from feast.data_format import ParquetFormat
 from feast.types import Array, Bytes, Float64, Int32, Int64, String
 
-from features.aggregates.columns import count_columns, rate_columns
+from features.aggregates.columns import WINDOWS, count_columns, rate_columns
+from features.follows import FOLLOWED_UPLOADERS
 from features.schema import (
     ACTIONS,
     EVENT_TIMES,
@@ -25,13 +26,17 @@ from features.schema import (
 )
 from features.settings import Settings
 from features.snapshots import (
+    AFFINITY_VIEWS,
     AS_OF,
+    KEY_OF,
     SEEN_PACKED,
     STATS_VIEWS,
+    USER_FOLLOWS,
     USER_HISTORY,
     USER_PROFILE,
     USER_RECENT,
     USER_SEEN,
+    affinity_columns,
     snapshot_path,
 )
 
@@ -42,7 +47,31 @@ PUSHED_WATCHES: Final = "pushed_watches"
 RECENT: Final = "recent"
 STATS_TTL: Final = timedelta(days=3)
 """Two missed days may pass before statistics count as unknown."""
+AFFINITY_TTL: Final = timedelta(days=WINDOWS[-1])
+"""Who watched nothing in the longest window leans to nothing any more."""
 FOREVER: Final = timedelta(0)
+
+
+def _stats_schema(entity: str) -> list[Field]:
+    """``features/aggregates/windows.py`` says what they are."""
+    return [
+        *(
+            Field(name=name, dtype=Int64, description="count over the window")
+            for name in count_columns(entity)
+        ),
+        *(Field(name=name, dtype=Float64, description="smoothed rate, or trend") for name in rate_columns()),
+    ]
+
+
+def _affinity_schema(entity: str) -> list[Field]:
+    """``features/aggregates/affinities.py`` says what they are."""
+    ids, shares, rates = affinity_columns(entity)
+    return [
+        Field(name=ids, dtype=Array(Int64), description="what the user leans to most, strongest first"),
+        Field(name=shares, dtype=Array(Float64), description="of these, share of the user's positives"),
+        Field(name=rates, dtype=Array(Float64), description="of these, long-watch rate of the user"),
+    ]
+
 
 ENTITIES: Final = {
     key: Entity(name=name, join_keys=[key], value_type=ValueType.INT64)
@@ -59,22 +88,25 @@ SCHEMA_OF: Final = {
         Field(name=SEGMENT, dtype=String, description="coarse group of the user"),
         Field(name=PROFILE, dtype=Array(String), description="static attributes, name=value"),
     ],
+    USER_FOLLOWS: [
+        Field(name=FOLLOWED_UPLOADERS, dtype=Array(Int64), description="uploaders followed, newest last")
+    ],
+    **{view: _affinity_schema(entity) for view, entity in AFFINITY_VIEWS.items()},
+    **{view: _stats_schema(entity) for view, entity in STATS_VIEWS.items()},
 }
+"""Features of every view that is built from the lake."""
+TTL_OF: Final = {
+    **dict.fromkeys(SCHEMA_OF, FOREVER),
+    **dict.fromkeys(AFFINITY_VIEWS, AFFINITY_TTL),
+    **dict.fromkeys(STATS_VIEWS, STATS_TTL),
+    USER_RECENT: FOREVER,
+}
+"""How long after its time a row may be served."""
 
 
 def feature_views(settings: Settings) -> list[FeatureView]:
     """All views of one home: over its exports, and what is pushed."""
-    users = [_view(settings, name, USER_ID, SCHEMA_OF[name], FOREVER) for name in SCHEMA_OF]
-    stats = [_view(settings, name, key, stats_schema(key), STATS_TTL) for name, key in STATS_VIEWS.items()]
-    return [*users, *stats, _recent_view(settings)]
-
-
-def stats_schema(key: str) -> list[Field]:
-    """Statistics of the entity whose id is ``key``; ``features/aggregates/windows.py`` defines them."""
-    return [
-        *(Field(name=name, dtype=Int64, description="count over the window") for name in count_columns(key)),
-        *(Field(name=name, dtype=Float64, description="smoothed rate, or trend") for name in rate_columns()),
-    ]
+    return [*(_view(settings, name, KEY_OF[name]) for name in SCHEMA_OF), _recent_view(settings)]
 
 
 def services(views: list[FeatureView]) -> list[FeatureService]:
@@ -85,11 +117,6 @@ def services(views: list[FeatureView]) -> list[FeatureService]:
         FeatureService(name=name, features=[view for view in views if view.name in names])
         for name, names in wanted.items()
     ]
-
-
-def materialized_views() -> list[str]:
-    """Names of the views whose rows come from exports."""
-    return [*SCHEMA_OF, *STATS_VIEWS]
 
 
 def _recent_view(settings: Settings) -> FeatureView:
@@ -113,9 +140,12 @@ def _source(settings: Settings, view: str) -> FileSource:
     )
 
 
-def _view(settings: Settings, name: str, key: str, schema: list[Field], ttl: timedelta) -> FeatureView:
-    source = _source(settings, name)
-    key_field = Field(name=key, dtype=Int64)
+def _view(settings: Settings, name: str, key: str) -> FeatureView:
     return FeatureView(
-        name=name, entities=[ENTITIES[key]], ttl=ttl, schema=[key_field, *schema], source=source, online=True
+        name=name,
+        entities=[ENTITIES[key]],
+        ttl=TTL_OF[name],
+        schema=[Field(name=key, dtype=Int64), *SCHEMA_OF[name]],
+        source=_source(settings, name),
+        online=True,
     )

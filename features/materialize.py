@@ -2,9 +2,7 @@
 
 import json
 import random
-import shutil
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,8 +10,10 @@ import pyarrow.parquet as pq
 import structlog
 
 from features.days import end_of
-from features.errors import StoreUnavailableError
+from features.errors import BadInputError, StoreUnavailableError
 from features.lake import Lake
+from features.landed import sources_of
+from features.online import bring_online, forget_online
 from features.schema import USER_ID, VIDEO_IDS, WATCHES
 from features.settings import Settings
 from features.snapshots import (
@@ -22,7 +22,6 @@ from features.snapshots import (
     build_snapshots,
     snapshot_days,
     snapshot_path,
-    sources_of,
 )
 from features.stage import write_atomically
 from features.user_features import unpack_ids
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SOURCES: Final = "snapshot_sources.json"
-"""What each snapshot is made of; written after its rows are online."""
+"""What each snapshot is made of; written after the snapshot."""
 PARITY_SAMPLE: Final = 100
 """Users whose online row is compared with the offline join after every materialize."""
 
@@ -42,36 +41,50 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
     """Make features of ``days``, and of every day whose features do not hold what landed by then.
 
     Those are earlier days without a snapshot, and days whose snapshot is older than a landing day before
-    it that was ingested out of order. The online store moves to the end of the newest day that was built,
-    never back. Safe to kill and run again, also while days are ingested. Returns the newest of ``days``.
+    it that was ingested out of order. Of all snapshots, the rows that differ from what is online are written
+    there. Safe to kill and run again, also while days are ingested: snapshots and rows that were written
+    stay. Returns the newest of ``days``.
 
     Raises:
         BadInputError: a day is not in the lake.
         StoreUnavailableError: what the online store returns differs from the offline join.
     """
-    from features.store import FeatureStore
-
     settings = settings or Settings()
     newest = max(days)
-    _drop_snapshots_of_another_rule(settings)
-    done = snapshot_days(settings)
-    last = max([newest, *done])
+    last = max([newest, *snapshot_days(settings)])
     curated = [day for day in Lake(settings).day_counts(WATCHES) if day <= last]
+    missing = sorted(set(days) - set(curated))
+    if missing:
+        raise BadInputError(
+            f"the lake holds no watches of {missing[0]}; run `facet ingest {missing[0]}` first"
+        )
     sources = sources_of(curated, settings)  # before the build: what is ingested meanwhile may not be in it
-    noted = _noted_sources(settings)
-    stale = {day for day in curated if day not in done or noted.get(day) != sources[day]}
-    wanted = sorted(stale | set(days))
-    for day, rows in build_snapshots(wanted, settings):
-        log.info("snapshot written", day=day, **rows)
+    num_built = _build(sources, settings)
+    from features.store import FeatureStore
+
     store = FeatureStore(settings)
     store.apply()
-    online = store.online_until() or end_of(newest)
-    until = max(end_of(wanted[-1]), online)
-    store.materialize(min(end_of(wanted[0]), online + timedelta(microseconds=1)), until)
-    _note_sources({day: sources[day] for day in wanted}, settings)
+    written = bring_online(store, settings, _noted_sources(settings))
     checked = _check_parity(store, settings, max(snapshot_days(settings)))
-    log.info("features materialized", newest=newest, snapshots=len(wanted), parity_checked=checked)
+    log.info(
+        "features materialized",
+        newest=newest,
+        snapshots=num_built,
+        rows_written=written,
+        parity_checked=checked,
+    )
     return newest
+
+
+def _build(sources: Mapping[str, str], settings: Settings) -> int:
+    """Write the snapshots that are missing or made of something else; each is noted when it is there."""
+    done, noted = set(snapshot_days(settings)), _noted_sources(settings)
+    wanted = [day for day in sources if day not in done or noted.get(day) != sources[day]]
+    for day, rows in build_snapshots(wanted, settings):
+        noted[day] = sources[day]
+        write_atomically(settings.feast / SOURCES, json.dumps(noted, indent=1))
+        log.info("snapshot written", day=day, **rows)
+    return len(wanted)
 
 
 def newest_day(*, settings: Settings | None = None) -> str | None:
@@ -82,23 +95,6 @@ def newest_day(*, settings: Settings | None = None) -> str | None:
 def _noted_sources(settings: Settings) -> dict[str, str]:
     note = settings.feast / SOURCES
     return json.loads(note.read_text()) if note.exists() else {}
-
-
-def _note_sources(sources: dict[str, str], settings: Settings) -> None:
-    """Remember what each day's snapshot is made of, once it is online too."""
-    noted = _noted_sources(settings) | sources
-    write_atomically(settings.feast / SOURCES, json.dumps(noted, indent=1))
-
-
-def _drop_snapshots_of_another_rule(settings: Settings) -> None:
-    """Action codes depend on the positive rule, so snapshots under an older rule are made again."""
-    note = settings.feast / "positive_rule.json"
-    rule = settings.rule.model_dump_json()
-    if note.exists() and note.read_text().strip() != rule:
-        log.warning("the positive rule changed; all snapshots are built again", rule=rule)
-        (settings.feast / SOURCES).unlink(missing_ok=True)  # or snapshots killed before online would pass
-        shutil.rmtree(settings.feast / "offline", ignore_errors=True)
-    write_atomically(note, rule)
 
 
 def _check_parity(store: "FeatureStore", settings: Settings, day: str) -> int:
@@ -115,8 +111,9 @@ def _check_parity(store: "FeatureStore", settings: Settings, day: str) -> int:
             or list(online.history.video_ids) != list(video_ids)
             or not np.array_equal(online.seen, unpack_ids(packed))
         ):
+            forget_online(settings)
             raise StoreUnavailableError(
                 f"user {user_id} has other features online than offline on {day}; "
-                f"run `facet materialize {day}` again"
+                f"`facet materialize {day}` will write every row again"
             )
     return len(sample)

@@ -3,13 +3,11 @@
 Rows of day D are true at the end of D and hold what had *landed* by then: ``landing_day <= D`` and
 ``event_time < end of D``. So a snapshot that is built again, after late events arrived, is the same; what
 arrived late shows up in the snapshot of the day on which it arrived. Only when a landing day itself comes
-out of order does a snapshot change; ``sources_of`` tells. Rows that did not change are not written again:
-histories are those of users with a landed watch on D, profiles those that differ from the day before. A
-point-in-time join finds the newest row.
+out of order does a snapshot change; ``landed.sources_of`` tells. Rows that did not change are not written
+again: histories, affinities and follows are those of users with a landed watch (for follows: with a follow)
+on D, profiles those that differ from the day before. A point-in-time join finds the newest row.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,14 +16,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from features.aggregates.columns import count_columns, rate_columns
+from features.aggregates.columns import LONG_WATCH_RATE, SHARE
 from features.days import end_of
 from features.errors import BadInputError
+from features.follows import user_follows
 from features.history import user_histories, user_seen, watches_with_actions
 from features.lake import Lake, connect
-from features.positives import PositiveRule
+from features.positives import Action, PositiveRule
 from features.schema import (
-    EVENT_TIME,
+    ACTIONS,
+    EVENT_DAY,
     LANDING_DAY,
     PROFILE,
     SEGMENT,
@@ -41,7 +41,7 @@ from features.schema import (
 )
 from features.settings import Settings
 from features.stage import write_parquet
-from features.validation.features_suite import Expected, check_features
+from features.validation.features_suite import Expected, FeatureChecks
 
 if TYPE_CHECKING:
     from features.aggregates.store import Aggregates
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 USER_HISTORY: Final = "user_history"
 USER_SEEN: Final = "user_seen"
 USER_PROFILE: Final = "user_profile"
+USER_FOLLOWS: Final = "user_follows"
 USER_RECENT: Final = "user_recent"
 """Pushed, never materialized: no snapshot has it."""
 STATS_VIEWS: Final[dict[str, str]] = {
@@ -57,11 +58,28 @@ STATS_VIEWS: Final[dict[str, str]] = {
     "uploader_stats": UPLOADER_ID,
     "tag_stats": TAG_ID,
 }
-VIEWS: Final = (USER_HISTORY, USER_SEEN, USER_PROFILE, *STATS_VIEWS)
+AFFINITY_VIEWS: Final[dict[str, str]] = {
+    "user_uploader_affinity": UPLOADER_ID,
+    "user_tag_affinity": TAG_ID,
+}
+AFFINITY_LENGTH: Final = 20
+"""Uploaders, and tags, kept per user, by share."""
+KEY_OF: Final[dict[str, str]] = {
+    **dict.fromkeys((USER_HISTORY, USER_SEEN, USER_PROFILE, USER_FOLLOWS, *AFFINITY_VIEWS), USER_ID),
+    **STATS_VIEWS,
+}
+"""Every view that is built from the lake, and the entity of its rows."""
+VIEWS: Final = tuple(KEY_OF)
 AS_OF: Final = "event_timestamp"
 """The moment that a feature row is true for: the end of its day."""
 SEEN_PACKED: Final = "seen_packed"
 """Little-endian int64 ids, sorted: one value instead of 2,000 (Feast's cost is per value)."""
+
+
+def affinity_columns(entity: str) -> tuple[str, str, str]:
+    """Names of the three lists of an affinity view: ids, shares of the user's positives, long-watch rates."""
+    stem = entity.removesuffix("_id")
+    return f"{stem}_ids", f"{stem}_{SHARE}s", f"{stem}_{LONG_WATCH_RATE}s"
 
 
 def snapshot_path(settings: Settings, view: str, day: str) -> Path:
@@ -77,36 +95,16 @@ def snapshot_days(settings: Settings) -> list[str]:
     return sorted(set.intersection(*complete))
 
 
-def sources_of(days: Sequence[str], settings: Settings) -> dict[str, str]:
-    """For each day a sum over the watches that its snapshot is made of; another sum means another snapshot.
-
-    Equal rows give equal sums, however often and in whatever order they were ingested. Videos and users count
-    by day and number of rows only. Other columns or another smoothing of the statistics give other sums, too.
-    """
-    lake = Lake(settings)
-    if not days:
-        return {}
-    rows = _landed(lake)
-    kept = {table: lake.day_counts(table) for table in (VIDEOS, USERS)}
-    config = settings.aggregates
-    layout = [[*count_columns(key), *rate_columns()] for key in STATS_VIEWS.values()]
-    made_by = [layout, config.rate_prior, config.trend_prior]
-    sums = {}
-    for day in days:
-        parts = [part for part in rows if part[0] <= day]
-        others = [[t, d, n] for t, counts in kept.items() for d, n in counts.items() if d <= day]
-        sums[day] = hashlib.sha256(json.dumps([made_by, parts, others]).encode()).hexdigest()[:16]
-    return sums
-
-
 def build_snapshots(days: Sequence[str], settings: Settings) -> Iterator[tuple[str, dict[str, int]]]:
     """Write the feature rows of each day for every view; yields the day and its rows per view.
 
-    The watches are read once for all days.
+    Of the watches, those of users with news on any of ``days`` are read, once for all.
 
     Raises:
         BadInputError: the watches of a day are not in the lake.
     """
+    if not days:
+        return
     lake = Lake(settings)
     curated = lake.day_counts(WATCHES)
     for day in days:
@@ -114,75 +112,80 @@ def build_snapshots(days: Sequence[str], settings: Settings) -> Iterator[tuple[s
             raise BadInputError(f"the lake holds no watches of {day}; run `facet ingest {day}` first")
     from features.aggregates.store import Aggregates  # Ibis: not needed to read snapshots
 
-    connection, aggregates = connect(), Aggregates(settings)
-    _load_plays(connection, lake, max(days), settings.rule)
+    connection, aggregates, checks = connect(), Aggregates(settings), FeatureChecks(days, settings)
+    _load_watches(connection, lake, days)
     for day in sorted(days):
-        yield day, _build_snapshot(connection, lake, day, settings, aggregates)
+        _load_day(connection, lake, day, settings.rule)
+        rows = _rows_of(connection, day, aggregates)
+        checks.check(rows, day, _expected(connection, lake, day))
+        for view, table in rows.items():
+            write_parquet(table, snapshot_path(settings, view, day))
+        yield day, {view: table.num_rows for view, table in rows.items()}
+    checks.build_docs()
 
 
-def _landed(lake: Lake) -> list[tuple[str, str]]:
-    """Landing day, and a sum over the rows that landed on it that does not depend on their order."""
-    connection = connect()
-    lake.scan(connection, WATCHES).create_view("landed")
-    return connection.execute(
-        f"SELECT {LANDING_DAY}, concat(count(*), ' ', bit_xor(hash(landed))) FROM landed "
-        "GROUP BY 1 ORDER BY 1"
-    ).fetchall()
-
-
-def _load_plays(connection: duckdb.DuckDBPyConnection, lake: Lake, newest: str, rule: PositiveRule) -> None:
-    event_days = [day for day in lake.day_counts(WATCHES) if day <= newest]
-    videos = lake.scan(connection, VIDEOS, [lake.latest_day(VIDEOS, newest)])
-    connection.register("videos", videos.to_arrow_table())
-    watches = lake.scan(connection, WATCHES, event_days)
-    watches_with_actions(watches, connection.sql("FROM videos"), rule).create("all_plays")
-
-
-def _build_snapshot(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, day: str, settings: Settings, aggregates: "Aggregates"
-) -> dict[str, int]:
-    _create_views(connection, lake, day)
-    changed = connection.sql("FROM changed_plays")
-    rows = {
-        USER_HISTORY: user_histories(changed, end_of(day)).to_arrow_table(),
-        USER_SEEN: _pack(user_seen(changed, end_of(day)).to_arrow_table()),
-        USER_PROFILE: connection.sql(f"SELECT {USER_ID}, {SEGMENT}, {PROFILE} FROM users").to_arrow_table(),
-    }
-    for view, entity in STATS_VIEWS.items():
-        rows[view] = aggregates.stats(entity, day)
-    rows = {view: _with_time(table, day) for view, table in rows.items()}
-    check_features(rows, day, _expected(connection, day), settings)
-    for view, table in rows.items():
-        write_parquet(table, snapshot_path(settings, view, day))
-    return {view: table.num_rows for view, table in rows.items()}
-
-
-def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, day: str) -> None:
-    """``changed_plays``: what had landed of users with a watch landed on it; ``users`` with a new profile.
-
-    New since the day of watches before, whose snapshot is there or is built first.
-    """
-    eve = max((other for other in lake.day_counts(WATCHES) if other < day), default=None)
-    for name, until in (("users_now", day), ("users_before", eve)):
-        snapshot = lake.newest_day(USERS, until) if until else None
-        rows = lake.scan(connection, USERS, [snapshot] if snapshot else [])
-        connection.register(name, rows.project(f"{USER_ID}, {SEGMENT}, {PROFILE}").to_arrow_table())
-    changed = connection.sql(f"FROM users_now EXCEPT FROM users_before ORDER BY {USER_ID}")
-    connection.register("users", changed.to_arrow_table())
+def _load_watches(connection: duckdb.DuckDBPyConnection, lake: Lake, days: Sequence[str]) -> None:
+    """``landed``: what had landed by the newest of ``days``, of users with a watch landed on any of them."""
+    event_days = [day for day in lake.day_counts(WATCHES) if day <= max(days)]
+    lake.scan(connection, WATCHES, event_days).create_view("lake_watches")
+    new = lake.scan(connection, WATCHES, lake.days_landed_on(WATCHES, days))
+    listed = ", ".join(f"'{day}'" for day in days)
+    new.filter(f"{LANDING_DAY} IN ({listed})").project(USER_ID).distinct().create("users_with_news")
     connection.execute(f"""
-        CREATE OR REPLACE VIEW changed_plays AS
-        FROM all_plays WHERE {LANDING_DAY} <= '{day}'
-        AND {USER_ID} IN (SELECT {USER_ID} FROM all_plays WHERE {LANDING_DAY} = '{day}')
+        CREATE TABLE landed AS FROM lake_watches
+        WHERE {LANDING_DAY} <= '{max(days)}' AND {USER_ID} IN (FROM users_with_news)
     """)
 
 
-def _expected(connection: duckdb.DuckDBPyConnection, day: str) -> Expected:
+def _load_day(connection: duckdb.DuckDBPyConnection, lake: Lake, day: str, rule: PositiveRule) -> None:
+    """``videos`` as of the day, ``plays`` of users with a watch landed on it, ``users`` of new profile."""
+    snapshot = lake.newest_day(VIDEOS, day) or min(lake.day_counts(VIDEOS))
+    videos = lake.scan(connection, VIDEOS, [snapshot])
+    connection.register("videos", videos.to_arrow_table())
+    known = connection.sql(f"""
+        FROM landed WHERE {LANDING_DAY} <= '{day}'
+        AND {USER_ID} IN (SELECT {USER_ID} FROM landed WHERE {LANDING_DAY} = '{day}')
+    """)
+    connection.execute("DROP TABLE IF EXISTS plays")
+    watches_with_actions(known, connection.sql("FROM videos"), rule).create("plays")
+    # New since the day of watches before, whose snapshot is there or is built first.
+    eve = max((other for other in lake.day_counts(WATCHES) if other < day), default=None)
+    for name, until in (("users_now", day), ("users_before", eve)):
+        newest = lake.newest_day(USERS, until) if until else None
+        rows = lake.scan(connection, USERS, [newest] if newest else [])
+        connection.register(name, rows.project(f"{USER_ID}, {SEGMENT}, {PROFILE}").to_arrow_table())
+    changed = connection.sql(f"FROM users_now EXCEPT FROM users_before ORDER BY {USER_ID}")
+    connection.register("users", changed.to_arrow_table())
+
+
+def _rows_of(
+    connection: duckdb.DuckDBPyConnection, day: str, aggregates: "Aggregates"
+) -> dict[str, pa.Table]:
+    plays, end = connection.sql("FROM plays"), end_of(day)
+    followers = plays.filter(
+        f"{USER_ID} IN (SELECT {USER_ID} FROM plays "
+        f"WHERE {LANDING_DAY} = '{day}' AND {ACTIONS} & {Action.FOLLOWED.value} <> 0)"
+    )
+    follows = user_follows(followers, connection.sql("FROM videos"), end)
+    rows = {
+        USER_HISTORY: user_histories(plays, end).to_arrow_table(),
+        USER_SEEN: _pack(user_seen(plays, end).to_arrow_table()),
+        USER_PROFILE: connection.sql(f"SELECT {USER_ID}, {SEGMENT}, {PROFILE} FROM users").to_arrow_table(),
+        USER_FOLLOWS: follows.to_arrow_table(),
+    }
+    for view, entity in STATS_VIEWS.items():
+        rows[view] = aggregates.stats(entity, day)
+    for view, entity in AFFINITY_VIEWS.items():
+        rows[view] = _listed(aggregates.affinities(entity, day, top=AFFINITY_LENGTH), entity)
+    return {view: _with_time(table, day) for view, table in rows.items()}
+
+
+def _expected(connection: duckdb.DuckDBPyConnection, lake: Lake, day: str) -> Expected:
     """What the watches and users say about the number of rows and plays."""
-    query = f"""
-        SELECT (SELECT count(DISTINCT {USER_ID}) FROM changed_plays), (SELECT count(*) FROM users),
-               count(*) FROM all_plays WHERE {LANDING_DAY} <= '{day}' AND {EVENT_TIME}::DATE = DATE '{day}'
-    """
-    [(active, users, plays)] = connection.execute(query).fetchall()
+    query = f"SELECT (SELECT count(DISTINCT {USER_ID}) FROM plays), (SELECT count(*) FROM users)"
+    [(active, users)] = connection.execute(query).fetchall()
+    of_day = lake.scan(connection, WATCHES, [day])
+    [(plays,)] = of_day.filter(f"{LANDING_DAY} <= '{day}' AND {EVENT_DAY} = '{day}'").count("*").fetchall()
     return Expected(
         rows={USER_HISTORY: active, USER_SEEN: active, USER_PROFILE: users},
         plays={"user_stats": plays, "video_stats": plays},
@@ -192,6 +195,22 @@ def _expected(connection: duckdb.DuckDBPyConnection, day: str) -> Expected:
 def _pack(seen: pa.Table) -> pa.Table:
     packed = [np.asarray(ids, dtype="<i8").tobytes() for ids in seen[VIDEO_IDS].to_numpy()]
     return pa.table({USER_ID: seen[USER_ID], SEEN_PACKED: pa.array(packed, pa.binary())})
+
+
+def _listed(affinities: pa.Table, entity: str) -> pa.Table:
+    """One row per user instead of one per pair; both are sorted by user, strongest first.
+
+    Where nobody's positives are known there are no shares, and no rows.
+    """
+    affinities = affinities.filter(affinities[SHARE].is_valid())
+    users = affinities[USER_ID].to_numpy()
+    starts = np.flatnonzero(np.diff(users, prepend=-1))
+    offsets = pa.array(np.append(starts, len(users)), pa.int32())
+    lists = {USER_ID: pa.array(users[starts], pa.int64())}
+    for name, column in zip(affinity_columns(entity), (entity, SHARE, LONG_WATCH_RATE), strict=True):
+        values = affinities[column].combine_chunks()
+        lists[name] = pa.ListArray.from_arrays(offsets, values)
+    return pa.table(lists)
 
 
 def _with_time(table: pa.Table, day: str) -> pa.Table:

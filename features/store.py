@@ -1,9 +1,8 @@
 """The feature store: Feast over DuckDB (offline) and SQLite or Redis (online)."""
 
-import json
 import sqlite3
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -22,20 +21,24 @@ import yaml
 from feast import RepoConfig
 from feast.errors import FeastError
 from feast.online_response import OnlineResponse
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from features.definitions import (
     ENTITIES,
+    FOREVER,
     OFFLINE_SERVICE,
     PROJECT,
     PUSHED_WATCHES,
     RECALL_SERVICE,
     RECENT,
+    SCHEMA_OF,
+    TTL_OF,
     feature_views,
-    materialized_views,
     services,
 )
 from features.errors import StoreUnavailableError
 from features.history import History
+from features.online import online_until
 from features.recent import (
     RECENT_LENGTH,
     RecentWatch,
@@ -46,12 +49,13 @@ from features.recent import (
 )
 from features.schema import ACTIONS, EVENT_TIMES, PROFILE, SEGMENT, USER_ID, VIDEO_IDS
 from features.settings import Settings
-from features.snapshots import AS_OF, SEEN_PACKED, USER_RECENT
+from features.snapshots import AS_OF, KEY_OF, SEEN_PACKED, USER_RECENT
 from features.stage import write_atomically
 from features.user_features import UserFeatures, unpack_ids
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 # Feast switches on deprecation warnings for everybody; those of its own dependencies help nobody here.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="ibis|feast")
@@ -59,15 +63,24 @@ warnings.filterwarnings("ignore", message=r"Field name \"vector_enabled\"", cate
 _ORDER: Final = "asked_order"
 PUSH_SECONDS: Final = 30
 """Longest wait for other processes that push, and longest time that one may hold the lock."""
-ONLINE_STATE: Final = "online.json"
-"""Holds the moment that the online store is complete for; written after the rows."""
+UNAVAILABLE: Final = (FeastError, OSError, sqlite3.Error, redis.RedisError)
+"""What the stores raise when they do not answer."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class FeatureStore:
-    """Offline joins, online look-ups and the copy from one to the other, for one FACET_HOME."""
+    """Offline joins and online look-ups for one FACET_HOME; ``features/online.py`` copies rows online.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        clock: tells how old a value is; Feast itself serves a value however long ago its time to live ended.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = _now) -> None:
         self._settings = settings
+        self._clock = clock
         self._folder = settings.feast
 
     def apply(self) -> None:
@@ -77,16 +90,31 @@ class FeatureStore:
         views = feature_views(self._settings)
         self._feast.apply([*ENTITIES.values(), *views, *services(views)])
 
-    def materialize(self, since: datetime, until: datetime) -> None:
-        """Copy the newest row per entity with ``since <= time <= until`` into the online store."""
-        self._feast.materialize(since, until, feature_views=materialized_views())
-        _close_offline_store()
-        write_atomically(self._folder / ONLINE_STATE, json.dumps({"until": until.isoformat()}))
+    def write_rows(self, view: str, rows: "pa.Table") -> None:
+        """Replace the online rows of these entities, whatever is there.
 
-    def online_until(self) -> datetime | None:
-        """The moment that the online store is complete for, or ``None`` before the first materialize."""
-        state = self._folder / ONLINE_STATE
-        return datetime.fromisoformat(json.loads(state.read_text())["until"]) if state.exists() else None
+        Raises:
+            StoreUnavailableError: the store did not answer; some rows may have been written.
+        """
+        try:
+            self._feast.write_to_online_store(view, rows.to_pandas())
+        except UNAVAILABLE as error:
+            raise StoreUnavailableError(f"{len(rows)} rows of {view} were not written: {error}") from error
+
+    def times_of(self, view: str, ids: Sequence[int]) -> list[datetime | None]:
+        """The moment of each entity's online row, or ``None`` where there is none."""
+        asked = [{KEY_OF[view]: each} for each in ids]
+        name = SCHEMA_OF[view][0].name
+        try:
+            found = self._feast.get_online_features(features=[f"{view}:{name}"], entity_rows=asked)
+        except UNAVAILABLE as error:
+            raise StoreUnavailableError(f"look-up of {view} failed: {error}") from error
+        times = found.proto.results[_place_of(name, found)].event_timestamps
+        return [_moment_of(time) if time.ToMicroseconds() else None for time in times]
+
+    def expires(self, view: str) -> bool:
+        """Whether rows of ``view`` are only valid for a time."""
+        return TTL_OF[view] != FOREVER
 
     def point_in_time(self, user_ids: list[int], moments: list[datetime]) -> "pd.DataFrame":
         """What the recall service held for each user at each moment, one row per pair and in their order.
@@ -114,13 +142,7 @@ class FeatureStore:
         Raises:
             StoreUnavailableError: the store did not answer.
         """
-        try:
-            found = self._feast.get_online_features(
-                features=self._service(RECALL_SERVICE), entity_rows=[{USER_ID: user_id}]
-            ).to_dict()
-        except (FeastError, OSError, sqlite3.Error, redis.RedisError) as error:
-            raise StoreUnavailableError(f"look-up of user {user_id} failed: {error}") from error
-        row = {name: values[0] for name, values in found.items() if name != USER_ID}
+        row = self._row(self._service(RECALL_SERVICE), {USER_ID: user_id}, f"user {user_id}")
         if all(value is None for value in row.values()):
             return None
         daily = History(row[VIDEO_IDS] or (), row[EVENT_TIMES] or (), row[ACTIONS] or ())
@@ -134,7 +156,7 @@ class FeatureStore:
             seen=seen,
             segment=row[SEGMENT],
             profile=list(row[PROFILE] or ()),
-            feature_time=_latest(self.online_until(), recent),
+            feature_time=_latest(online_until(self._settings), recent),
         )
 
     def push(self, pushed: Mapping[int, Sequence[RecentWatch]], *, length: int = RECENT_LENGTH) -> None:
@@ -161,8 +183,28 @@ class FeatureStore:
                 ]
                 rows = {USER_ID: users, RECENT: [pack_recent(watches) for watches in merged]}
                 self._feast.push(PUSHED_WATCHES, pd.DataFrame(rows | {AS_OF: _later_than(kept)}))
-        except (FeastError, OSError, sqlite3.Error, redis.RedisError, filelock.Timeout) as error:
+        except (*UNAVAILABLE, filelock.Timeout) as error:
             raise StoreUnavailableError(f"{len(users)} users could not be pushed: {error}") from error
+
+    def _row(
+        self, features: feast.FeatureService, keys: Mapping[str, int | str], whose: str
+    ) -> dict[str, Any]:
+        """Values by feature, ``None`` where the value is older than its view allows."""
+        try:
+            found = self._feast.get_online_features(features=features, entity_rows=[dict(keys)])
+        except UNAVAILABLE as error:
+            raise StoreUnavailableError(f"look-up of {whose} failed: {error}") from error
+        now = self._clock()
+        oldest = {
+            feature.name: now - TTL_OF[view.name]
+            for view in features.feature_view_projections
+            if TTL_OF[view.name] != FOREVER
+            for feature in view.features
+        }
+        times = dict(zip(found.proto.metadata.feature_names.val, found.proto.results, strict=True))
+        stale = {name for name in oldest if _moment_of(times[name].event_timestamps[0]) < oldest[name]}
+        values = found.to_dict()
+        return {name: None if name in stale else values[name][0] for name in values if name not in keys}
 
     def _push_lock(self) -> AbstractContextManager[Any]:
         """Held from reading a user's row to writing it."""
@@ -194,10 +236,19 @@ def _later_than(kept: OnlineResponse) -> "pd.Series[pd.Timestamp]":
     """Now, but after what is stored: Redis ignores a row that is not newer, whoever's clock is behind."""
     import pandas as pd
 
-    (place,) = (i for i, name in enumerate(kept.proto.metadata.feature_names.val) if name == RECENT)
-    stored = [time.ToMicroseconds() for time in kept.proto.results[place].event_timestamps]
+    times = kept.proto.results[_place_of(RECENT, kept)].event_timestamps
+    stored = [time.ToMicroseconds() for time in times]
     now = int(datetime.now(UTC).timestamp() * 1e6)
     return pd.Series(pd.to_datetime([max(now, micros + 1) for micros in stored], unit="us", utc=True))
+
+
+def _place_of(feature: str, found: OnlineResponse) -> int:
+    """Where the values of ``feature`` stand among the results."""
+    return list(found.proto.metadata.feature_names.val).index(feature)
+
+
+def _moment_of(time: Timestamp) -> datetime:
+    return time.ToDatetime(UTC)
 
 
 def _latest(materialized: datetime | None, recent: Sequence[RecentWatch]) -> datetime | None:
@@ -213,9 +264,10 @@ def _close_offline_store() -> None:
 
 
 def _config(settings: Settings) -> dict[str, Any]:
-    online = {"type": "sqlite", "path": str(settings.feast / "online.db")}
+    online: dict[str, Any] = {"type": "sqlite", "path": str(settings.feast / "online.db")}
     if settings.redis:
-        online = {"type": "redis", "connection_string": settings.redis}
+        # Without its own check, Redis would keep a row of the same moment when a snapshot was mended.
+        online = {"type": "redis", "connection_string": settings.redis, "skip_dedup": True}
     registry: str | dict[str, Any] = str(settings.feast / "registry.db")
     if settings.database_url:  # shared by machines; a file would be overwritten by whoever applies last
         registry = {"registry_type": "sql", "path": settings.database_url, "cache_ttl_seconds": 60}

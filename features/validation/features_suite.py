@@ -37,46 +37,63 @@ class Expected:
     """Plays of the day, which the view's rows must add up to."""
 
 
-def check_features(views: Mapping[str, pa.Table], day: str, expected: Expected, settings: Settings) -> Run:
-    """Judge the feature rows of ``day``; stores and returns the results.
+class FeatureChecks:
+    """Judges the feature rows of the days of one run; their Data Docs are written once, at its end."""
 
-    Args:
-        views: rows by name of the view; each has its ids first and one time column.
+    def __init__(self, days: Sequence[str], settings: Settings) -> None:
+        self._settings = settings
+        self._limits = settings.validation
+        docs = settings.reports / "data_docs" / f"features {min(days)}..{max(days)}"
+        self._judge = Judge(docs, self._limits)
+        self._link = (docs / "index.html").as_uri()
 
-    Raises:
-        InvalidDataError: names every failing expectation with example rows.
-        RetryLaterError: only numbers of rows or plays differ, as when a day is ingested meanwhile.
-    """
-    limits = settings.validation
-    judge = Judge(settings.reports / "data_docs" / f"features {day}", limits)
-    connections = {view: connect().register("rows", rows) for view, rows in views.items()}
-    figures = [
-        (view, figure)
-        for view, rows in views.items()
-        for figure in measure(connections[view], view_checks(view, rows.schema, day, expected))
-    ]
-    failing = judge.failing(day, [figure for _, figure in figures])
-    results = [
-        Result.of(
-            figure,
-            table=view,
-            day=day,
-            limits=limits,
-            success=figure.check.name not in failing,
-            examples=_examples(connections[view], figure.check, failing, limits),
-        )
-        for view, figure in figures
-    ]
-    run = Run.finished("features", results, judge.build_docs(), [])
-    run.write(settings)
-    if run.blocking:
-        listed = "\n  - ".join(str(result) for result in run.blocking)
-        text = f"the features of {day} are wrong and were not written:\n  - {listed}\n"
-        text += f"All results: {run.data_docs}"
-        if all(".counts." in result.name for result in run.blocking):
-            raise RetryLaterError(f"{text}\nWas a day ingested meanwhile? Run again.")
-        raise InvalidDataError(text)
-    return run
+    def check(self, views: Mapping[str, pa.Table], day: str, expected: Expected) -> Run:
+        """Judge the rows of ``day``; stores and returns the results.
+
+        Args:
+            views: rows by name of the view; each has its ids first and one time column.
+
+        Raises:
+            InvalidDataError: names every failing expectation with example rows.
+            RetryLaterError: only numbers of rows or plays differ, as when a day is ingested meanwhile.
+        """
+        connections = {view: connect().register("rows", rows) for view, rows in views.items()}
+        figures = [
+            (view, figure)
+            for view, rows in views.items()
+            for figure in measure(connections[view], view_checks(view, rows.schema, day, expected))
+        ]
+        failing = self._judge.failing(day, [figure for _, figure in figures])
+        results = [
+            Result.of(
+                figure,
+                table=view,
+                day=day,
+                limits=self._limits,
+                success=figure.check.name not in failing,
+                examples=_examples(connections[view], figure.check, failing, self._limits),
+            )
+            for view, figure in figures
+        ]
+        run = Run.finished("features", results, self._link, [])
+        run.write(self._settings)
+        if run.blocking:
+            self.build_docs()
+            raise _refusal(run, day)
+        return run
+
+    def build_docs(self) -> str:
+        """Write the HTML of all days judged so far; returns the link."""
+        return self._judge.build_docs()
+
+
+def _refusal(run: Run, day: str) -> InvalidDataError | RetryLaterError:
+    listed = "\n  - ".join(str(result) for result in run.blocking)
+    text = f"the features of {day} are wrong and were not written:\n  - {listed}\n"
+    text += f"All results: {run.data_docs}"
+    if all(".counts." in result.name for result in run.blocking):
+        return RetryLaterError(f"{text}\nWas a day ingested meanwhile? Run again.")
+    return InvalidDataError(text)
 
 
 def view_checks(view: str, schema: pa.Schema, day: str, expected: Expected) -> list[Check]:

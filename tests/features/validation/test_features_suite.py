@@ -10,7 +10,7 @@ from features.lake import connect
 from features.schema import TIMESTAMP
 from features.settings import Settings
 from features.validation.checks import measure
-from features.validation.features_suite import Expected, check_features, view_checks
+from features.validation.features_suite import Expected, FeatureChecks, view_checks
 from features.validation.results import read_runs
 from tests.features.landing_rows import DAY
 
@@ -54,10 +54,12 @@ def failing(view: str, rows: pa.Table, day: str = DAY) -> set[str]:
 
 
 def test_right_rows_pass_and_their_results_are_stored(settings: Settings) -> None:
-    run = check_features({"video_stats": stats(), "user_history": history()}, DAY, EXPECTED, settings)
+    checks = FeatureChecks([DAY], settings)
+    run = checks.check({"video_stats": stats(), "user_history": history()}, DAY, EXPECTED)
     assert run.source == "features"
     assert all(result.success for result in run.results)
     assert read_runs(settings) == [run]
+    assert checks.build_docs() == run.data_docs
 
 
 @pytest.mark.parametrize(
@@ -92,11 +94,13 @@ def test_wrong_features_are_refused_with_example_rows(settings: Settings) -> Non
     with pytest.raises(
         InvalidDataError, match=r"features of 2026-03-02 are wrong and were not written"
     ) as refused:
-        check_features({"video_stats": stats(long_watch_rate_1d=[1.5, 0.5])}, DAY, EXPECTED, settings)
+        FeatureChecks([DAY], settings).check(
+            {"video_stats": stats(long_watch_rate_1d=[1.5, 0.5])}, DAY, EXPECTED
+        )
     assert "'video_id': '1', 'long_watch_rate_1d': '1.5'" in str(refused.value)
     assert [result.name for result in read_runs(settings)[0].blocking] == ["video_stats.range.rates"]
 
 
 def test_counts_that_differ_from_the_watches_may_heal(settings: Settings) -> None:
     with pytest.raises(RetryLaterError, match="ingested meanwhile"):
-        check_features({"video_stats": stats(plays_1d=[3, 0])}, DAY, EXPECTED, settings)
+        FeatureChecks([DAY], settings).check({"video_stats": stats(plays_1d=[3, 0])}, DAY, EXPECTED)
