@@ -7,6 +7,8 @@ back them up with the lake.
 """
 
 import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +30,8 @@ UPLOADER: Final = "uploader"
 TAG: Final = "tag"
 KINDS: Final = (USER, VIDEO, UPLOADER, TAG)
 
+ERASED: Final = "\x00erased "
+"""What stands for a text that was erased, before its number."""
 TEXT: Final = "text"
 ID: Final = "id"
 LOCK_SECONDS: Final = 600.0
@@ -61,18 +65,26 @@ class IdMap:
         wanted = pc.unique(texts.cast(pa.large_string()))
         if isinstance(wanted, pa.ChunkedArray):
             wanted = wanted.combine_chunks()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._folder / f".{kind}.lock", timeout=self._lock_seconds)
-        try:
-            with lock:
-                known = self._append_unknown(kind, wanted)
-        except Timeout as error:
-            raise RetryLaterError(
-                f"another import has been numbering {kind} ids of {self._folder.name} for more than "
-                f"{self._lock_seconds:.0f} s; run this import again when it is done"
-            ) from error
+        with self._locked(kind):
+            known = self._append_unknown(kind, wanted)
         ids = pc.index_in(wanted, value_set=known).cast(pa.int64())  # row number = id
         return pa.table([wanted, ids], schema=_SCHEMA)
+
+    def erase(self, kind: str, ids: Collection[int]) -> int:
+        """Replace the texts of ``ids``, whose numbers stay taken; returns how many there were.
+
+        Raises:
+            RetryLaterError: an import held the lock for longer than ``lock_seconds``.
+        """
+        with self._locked(kind):
+            texts = self.texts(kind).to_pylist()
+            found = [i for i in ids if i < len(texts) and not texts[i].startswith(ERASED)]
+            for number in found:
+                texts[number] = f"{ERASED}{number}"
+            if found:
+                columns = [pa.array(texts, pa.large_string()), pa.array(np.arange(len(texts)))]
+                _replace(self.path(kind), pa.table(columns, schema=_SCHEMA))
+        return len(found)
 
     def texts(self, kind: str) -> pa.LargeStringArray:
         """All known texts; the text of id ``i`` is element ``i``."""
@@ -83,6 +95,18 @@ class IdMap:
         if not np.array_equal(rows[ID].to_numpy(), np.arange(len(rows))):
             raise InvalidDataError(f"{path} does not number its rows 0, 1, 2, ...; restore it from a backup")
         return pc.cast(rows[TEXT].combine_chunks(), pa.large_string())
+
+    @contextmanager
+    def _locked(self, kind: str) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._folder / f".{kind}.lock", timeout=self._lock_seconds):
+                yield
+        except Timeout as error:
+            raise RetryLaterError(
+                f"another import has been numbering {kind} ids of {self._folder.name} for more than "
+                f"{self._lock_seconds:.0f} s; run this import again when it is done"
+            ) from error
 
     def _append_unknown(self, kind: str, wanted: pa.LargeStringArray) -> pa.LargeStringArray:
         """Add what is new and return all texts; the caller holds the lock."""

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -49,11 +50,15 @@ def write_lines(path: Path, lines: pa.Array, header: str = "") -> None:
 
 
 def jsonl_lines(table: pa.Table) -> pa.Array:
-    """One JSON object per row, with line end; strings must not need escaping."""
-    pieces: list[pa.Array | str] = []
-    for number, name in enumerate(table.column_names):
-        pieces += [f'{"," if number else "{"}"{name}":', _json_values(table[name].combine_chunks())]
-    return pc.binary_join_element_wise(*pieces, "}\n", "")
+    """One JSON object per row, with line end."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            table = table.set_column(number, field.name, _as_text(table[field.name].combine_chunks()))
+    connection = duckdb.connect()
+    connection.execute("SET threads = 1")  # files are written side by side
+    connection.register("landed", table)
+    lines = connection.sql("SELECT to_json(landed)::VARCHAR || chr(10) AS line FROM landed").to_arrow_table()
+    return lines["line"].combine_chunks()
 
 
 def csv_lines(table: pa.Table) -> pa.Array:
@@ -64,16 +69,10 @@ def csv_lines(table: pa.Table) -> pa.Array:
     return pc.binary_join_element_wise(*pieces, "\n", "")
 
 
-def _json_values(values: pa.Array) -> pa.Array:
-    text = _as_text(values)
-    if pa.types.is_string(values.type) or pa.types.is_timestamp(values.type):
-        text = pc.binary_join_element_wise('"', text, '"', "")
-    return pc.fill_null(text, "null")
-
-
 def _as_text(values: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(values.type):
-        return pc.strftime(values, format="%Y-%m-%dT%H:%M:%SZ")
+        text = pc.cast(values.cast(pa.timestamp("us")), pa.string())  # without zone: 20 times faster
+        return pc.binary_join_element_wise(pc.replace_substring(text, " ", "T"), "Z", "")
     return pc.cast(values, pa.string())
 
 

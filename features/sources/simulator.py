@@ -14,6 +14,7 @@ dirty log of one seed hold the same watches.
 """
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from features import schema
 from features.errors import BadInputError
 from features.settings import Settings
 from features.sources.behaviour import App
-from features.sources.dirt import Dirt
+from features.sources.dirt import Arrivals, Dirt
 from features.sources.interests import Interests, plant_interests
 from features.sources.landing_writer import landing_folder, write_bytes, write_parquet
 from features.sources.records import users_snapshot, videos_snapshot, watches_table
@@ -50,21 +51,22 @@ def simulate(config: SimulationConfig, settings: Settings) -> SimulationReport:
     interests = plant_interests(config, users, np.random.default_rng([config.seed, 3]))
     app, dirt = App(config, videos, users, interests), Dirt(config)
     num_events = 0
-    rows: dict[str, dict[str, int]] = {table: {} for table in schema.SCHEMAS}
     truth, spoiled = [], []
-    for day_number, day in enumerate(config.days):
-        rng = np.random.default_rng([config.seed, 4, day_number])
-        truth.append(_interests_of_day(interests, users, config, day_number, rng))
-        watches = app.live(epoch_micros(day), rng)
-        num_events += watches.users.size
-        table = watches_table(watches, users, seed=config.seed, day_number=day_number)
-        arrivals = dirt.spoil(table, day_number)
-        spoiled += [(day, kind, count) for kind, count in sorted(arrivals.counts.items())]
-        rows[schema.WATCHES][day] = write_watches(arrivals, config, settings, day_number)
-        rows[schema.VIDEOS][day], rows[schema.USERS][day] = _write_snapshots(
-            videos, users, config, settings, day
-        )
-        log.info("day simulated", day=day, watches=rows[schema.WATCHES][day])
+    writes: list[Future[dict[str, int]]] = []
+    with ThreadPoolExecutor(1) as pool:  # a day is written while the next one is lived
+        for day_number, day in enumerate(config.days):
+            rng = np.random.default_rng([config.seed, 4, day_number])
+            truth.append(_interests_of_day(interests, users, config, day_number, rng))
+            watches = app.live(epoch_micros(day), rng)
+            num_events += watches.users.size
+            table = watches_table(watches, users, seed=config.seed, day_number=day_number)
+            arrivals = dirt.spoil(table, day_number)
+            spoiled += [(day, kind, count) for kind, count in sorted(arrivals.counts.items())]
+            if writes:
+                writes[-1].result()  # so that no more than two days are in memory
+            writes.append(pool.submit(_write_day, arrivals, videos, users, config, settings, day_number))
+    written = {day: write.result() for day, write in zip(config.days, writes, strict=True)}
+    rows = {table: {day: counts[table] for day, counts in written.items()} for table in schema.SCHEMAS}
     write_truth(settings, config, videos, truth, spoiled)
     totals: dict[str, int] = {}
     for _, kind, count in spoiled:
@@ -93,14 +95,23 @@ def _interests_of_day(
     return interests_table(interests, np.flatnonzero(interests.drift(config, rng)), day)
 
 
-def _write_snapshots(
-    videos: Videos, users: Users, config: SimulationConfig, settings: Settings, day: str
-) -> tuple[int, int]:
+def _write_day(
+    arrivals: Arrivals,
+    videos: Videos,
+    users: Users,
+    config: SimulationConfig,
+    settings: Settings,
+    day_number: int,
+) -> dict[str, int]:
+    """Write one landing day; returns table to rows."""
+    day = config.days[day_number]
     end = epoch_micros(day) + DAY_MICROS
+    num_watches = write_watches(arrivals, config, settings, day_number)
     tables = {
         schema.VIDEOS: videos_snapshot(videos, config, end=end),
         schema.USERS: users_snapshot(users, end=end),
     }
     for name, table in tables.items():
         write_parquet(landing_folder(settings, name, day) / f"{NAME}.parquet", table)
-    return len(tables[schema.VIDEOS]), len(tables[schema.USERS])
+    log.info("day simulated", day=day, watches=num_watches)
+    return {schema.WATCHES: num_watches} | {name: len(table) for name, table in tables.items()}

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from features import schema
 from features.settings import Settings
+from features.side_by_side import side_by_side
 from features.sources.dirt import BROKEN_LINE, CUT, Arrivals
 from features.sources.landing_writer import csv_lines, jsonl_lines, landing_folder, write_lines, write_parquet
 from features.sources.simulation import SimulationConfig
@@ -31,20 +32,23 @@ def write_watches(arrivals: Arrivals, config: SimulationConfig, settings: Settin
     suffix = watch_format(day_number)
     num_malformed = sum(len(rows) for rows in arrivals.malformed.values())
     if suffix == PARQUET:
-        for number, rows in enumerate(_parts(arrivals.rows, config.files_per_day)):
-            write_parquet(folder / f"{NAME}-{number}{suffix}", rows)
+        parts = enumerate(_parts(arrivals.rows, config.files_per_day))
+        side_by_side(write_parquet, [(folder / f"{NAME}-{number}{suffix}", rows) for number, rows in parts])
         if num_malformed:  # a typed column cannot hold them: they come as a text file of their own
             write_lines(folder / f"{NAME}-malformed.jsonl", _broken_lines(arrivals, jsonl_lines))
         return len(arrivals.rows) + num_malformed
     to_lines, header = (
         (csv_lines, ",".join(arrivals.rows.column_names)) if suffix == CSV else (jsonl_lines, "")
     )
-    for number, rows in enumerate(_parts(arrivals.rows, config.files_per_day)):
+
+    def write(number: int, rows: pa.Table) -> None:
         lines = to_lines(rows)
         if number == 0 and num_malformed:
             rng = np.random.default_rng([config.seed, 6, day_number])
             lines = _mixed(lines, _broken_lines(arrivals, to_lines), rng)
         write_lines(folder / f"{NAME}-{number}{suffix}", lines, header)
+
+    side_by_side(write, enumerate(_parts(arrivals.rows, config.files_per_day)))
     return len(arrivals.rows) + num_malformed
 
 
