@@ -9,6 +9,7 @@ from rich.table import Table
 
 from features.console import JsonFlag, out, report
 from features.days import add_days, day_of, parse_days
+from features.errors import BadInputError
 from features.quarantine_command import quarantine_app, validate_command
 from features.settings import Settings
 from features.sources.command import import_logs
@@ -96,6 +97,24 @@ def clean(
     from features.housekeeping import clean as run
 
     report(dataclasses.asdict(run(Settings(), keep_days=keep_days)), as_json)
+
+
+@app.command()
+def forget(
+    users: Annotated[list[int] | None, typer.Argument(metavar="[USER]...", help="user ids")] = None,
+    source: Annotated[str | None, typer.Option(help="what --id means: the `source` of an import")] = None,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="a user as the source calls them")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Erase users from landing, lake, quarantine, features, bundles and reports; see docs/operating.md."""
+    from features.forget import find_users
+    from features.forget import forget as run
+
+    if bool(source) != bool(ids):
+        raise BadInputError("--source NAME and --id TEXT belong together")
+    settings = Settings()
+    found = find_users(settings, users or [], [(source or "", text) for text in ids or []])
+    report(dataclasses.asdict(run(found, settings=settings)), as_json)
 
 
 @app.command()

@@ -60,8 +60,9 @@ def clean(settings: Settings | None = None, *, keep_days: int = KEEP_DAYS) -> Cl
 
 def _manifests(settings: Settings) -> Iterator[Manifest]:
     for path in sorted(settings.bundles.glob(f"*/*/{MANIFEST}")):
-        if not path.parent.name.startswith("."):
-            yield Manifest.model_validate_json(path.read_text())
+        manifest = Manifest.model_validate_json(path.read_text())
+        if manifest.repeatable and not path.parent.name.startswith("."):
+            yield manifest
 
 
 def _is_old(path: Path, days: int) -> bool:

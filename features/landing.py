@@ -131,6 +131,25 @@ class Landing:
         self._store.pipe_file(f"{folder}/.{file}", content)
         os.replace(f"{folder}/.{file}", place)
 
+    def replace(self, file: LandingFile, draft: Path) -> str:
+        """Put ``draft`` in the place of a file and return its stamp; a local file keeps its time of change.
+
+        Raises:
+            RetryLaterError: the file was replaced by somebody else meanwhile; ``draft`` is gone.
+        """
+        place = f"{self._root}/{file.name}"
+        if self._stamp(place) != file.stamp:
+            draft.unlink()
+            raise RetryLaterError(f"{place} was replaced while it was rewritten; run again")
+        if isinstance(self._store, LocalFileSystem):
+            facts = Path(place).stat()
+            os.utime(draft, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+            os.replace(draft, place)
+        else:
+            self._store.put_file(str(draft), place)
+            draft.unlink()
+        return self._stamp(place)
+
     def remove(self, name: str) -> None:
         """Take a file out of the landing area."""
         self._store.rm_file(f"{self._root}/{name}")

@@ -9,6 +9,8 @@ import structlog
 
 from features.bundle import open_bundle
 from features.days import end_of, start_of
+from features.errors import BadInputError
+from features.home_lock import beside_others
 from features.lake import Lake
 from features.settings import Settings
 from training.build import build_bundle
@@ -68,9 +70,15 @@ def repeat(
     The same code, seed and number of threads give the same vectors.
 
     Raises:
-        BadInputError: a table version is gone from the lake, see ``features/housekeeping.py``.
+        BadInputError: a table version is gone from the lake, see ``features/housekeeping.py``; or users
+            were erased that the bundle was trained on, see ``features/forget``.
     """
     manifest = open_bundle(bundle_path).manifest
+    if not manifest.repeatable:
+        raise BadInputError(
+            f"{bundle_path} cannot be repeated since {manifest.since} ({manifest.reason}): rows that it was "
+            f"trained on were deleted; train a new one with `facet train {manifest.model} --until DAY`"
+        )
     config = find_model(manifest.model).Config.model_validate(manifest.config)
     lake = Lake(settings, manifest.data.snapshots)
     until = manifest.data.until
@@ -79,6 +87,7 @@ def repeat(
     )
 
 
+@beside_others
 def _train(
     model: str,
     config: ModelConfig,

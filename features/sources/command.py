@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from features.console import JsonFlag, report
+from features.home_lock import shared_home
 from features.schema import WATCHES
 from features.settings import Settings
 
@@ -40,7 +41,9 @@ def import_logs(
     """
     from features.sources.registry import import_source
 
-    facts = import_source(source, path, Settings(), map_file)
+    settings = Settings()
+    with shared_home(settings):
+        facts = import_source(source, path, settings, map_file)
     report(facts if as_json else _summary(facts), as_json)
 
 

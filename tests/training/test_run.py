@@ -7,7 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.bundle import open_bundle
-from features.errors import BadInputError
+from features.errors import BadInputError, RetryLaterError
+from features.forget import find_users, forget
+from features.home_lock import own_home
 from features.lake import Lake
 from features.schema import VIDEOS, WATCHES
 from features.settings import Settings
@@ -51,3 +53,16 @@ def test_a_version_that_is_gone_is_named(planted: Settings) -> None:
     with pytest.raises(BadInputError, match="watches: the files of that version were deleted"):
         repeat(bundle, settings=planted, training=UNTRACKED)
     assert pq.read_table(bundle / "ranking.parquet").num_rows
+
+
+def test_a_training_on_rows_that_were_erased_is_not_repeated(planted: Settings) -> None:
+    first = train("popularity", at(3), settings=planted, training=UNTRACKED)
+    erased = forget(find_users(planted, [1]), settings=planted)
+    assert erased.unrepeatable == [open_bundle(first).name]
+    with pytest.raises(BadInputError, match=r"cannot be repeated since 2[0-9-]+ \(erasure\)"):
+        repeat(first, settings=planted, training=UNTRACKED)
+
+
+def test_a_training_holds_erasures_off(planted: Settings) -> None:
+    with own_home(planted), pytest.raises(RetryLaterError, match="users are being erased"):
+        train("popularity", at(3), settings=planted, training=UNTRACKED)
