@@ -14,7 +14,6 @@ import duckdb
 import pyarrow as pa
 import pyarrow.types as kinds
 
-from features.config import ValidationConfig
 from features.days import end_of
 from features.errors import InvalidDataError, RetryLaterError
 from features.lake import connect
@@ -46,6 +45,7 @@ class FeatureChecks:
         docs = settings.reports / "data_docs" / f"features {min(days)}..{max(days)}"
         self._judge = Judge(docs, self._limits)
         self._link = (docs / "index.html").as_uri()
+        self._connection = connect()
 
     def check(self, views: Mapping[str, pa.Table], day: str, expected: Expected) -> Run:
         """Judge the rows of ``day``; stores and returns the results.
@@ -57,11 +57,10 @@ class FeatureChecks:
             InvalidDataError: names every failing expectation with example rows.
             RetryLaterError: only numbers of rows or plays differ, as when a day is ingested meanwhile.
         """
-        connections = {view: connect().register("rows", rows) for view, rows in views.items()}
         figures = [
             (view, figure)
             for view, rows in views.items()
-            for figure in measure(connections[view], view_checks(view, rows.schema, day, expected))
+            for figure in measure(self._over(rows), view_checks(view, rows.schema, day, expected))
         ]
         failing = self._judge.failing(day, [figure for _, figure in figures])
         results = [
@@ -71,7 +70,7 @@ class FeatureChecks:
                 day=day,
                 limits=self._limits,
                 success=figure.check.name not in failing,
-                examples=_examples(connections[view], figure.check, failing, self._limits),
+                examples=self._examples(views[view], figure.check, failing),
             )
             for view, figure in figures
         ]
@@ -85,6 +84,15 @@ class FeatureChecks:
     def build_docs(self) -> str:
         """Write the HTML of all days judged so far; returns the link."""
         return self._judge.build_docs()
+
+    def _over(self, rows: pa.Table) -> duckdb.DuckDBPyConnection:
+        """Where ``rows`` are the view of that name."""
+        return self._connection.register("rows", rows)
+
+    def _examples(self, rows: pa.Table, check: Check, failing: set[str]) -> list[dict[str, Any]]:
+        if check.name not in failing:
+            return []
+        return find_examples(self._over(rows), check, self._limits.num_examples)
 
 
 def _refusal(run: Run, day: str) -> InvalidDataError | RetryLaterError:
@@ -205,9 +213,3 @@ def _window(name: str) -> bool:
 
 def _stem(name: str) -> str:
     return name.rpartition("_")[0]
-
-
-def _examples(
-    connection: duckdb.DuckDBPyConnection, check: Check, failing: set[str], limits: ValidationConfig
-) -> list[dict[str, Any]]:
-    return find_examples(connection, check, limits.num_examples) if check.name in failing else []
