@@ -7,18 +7,14 @@ no row is compared with another, nothing is atomic. Both run in processes of the
 theirs alone. Writes FACET_HOME/bench/ingest.json.
 """
 
-import json
-import multiprocessing
-import platform
-import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from itertools import pairwise
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
+
+from sides import in_own_process, report
 
 from features.days import add_days
 from features.ingest import commit, stage
@@ -40,25 +36,21 @@ def main(num_events: int) -> None:
     settings = Settings(home=root)
     days = [add_days(FIRST_DAY, i) for i in range(NUM_DAYS)]
     write_files(settings, days, num_events)
-    theirs = _in_own_process(bare_duckdb, settings, days)
-    ours = _in_own_process(facet, settings, days)
+    theirs = in_own_process(bare_duckdb, settings, days)
+    ours = in_own_process(facet, settings, days)
     counts = Lake(settings).day_counts(WATCHES)
     assert sum(counts.values()) == num_events, f"{num_events} events, {sum(counts.values())} in the lake"
-    result = {
-        "name": "ingest",
-        "reference": "DuckDB: read, sort, write",
-        "ratio": theirs["seconds"] / ours["seconds"],
-        "ours": num_events / ours["seconds"],
-        "theirs": num_events / theirs["seconds"],
-        "unit": "events/s",
-        "cases": [{"name": "facet", **ours}, {"name": "duckdb", **theirs}],
-        "num_events": num_events,
-        "machine": platform.platform(),
-    }
     shutil.rmtree(root)
-    place = Settings().root / "bench" / "ingest.json"
-    place.write_text(json.dumps(result, indent=1) + "\n")
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    report(
+        "ingest",
+        reference="DuckDB: read, sort, write",
+        ratio=theirs["seconds"] / ours["seconds"],
+        ours=num_events / ours["seconds"],
+        theirs=num_events / theirs["seconds"],
+        unit="events/s",
+        cases=[{"name": "facet", **ours}, {"name": "duckdb", **theirs}],
+        num_events=num_events,
+    )
 
 
 def write_files(settings: Settings, days: list[str], num_events: int) -> None:
@@ -131,29 +123,6 @@ def facet(settings: Settings, days: list[str]) -> dict[str, float]:
 def _write(path: Path, query: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     connect().execute(f"COPY ({query}) TO '{path}' (FORMAT JSON, COMPRESSION GZIP)")
-
-
-def _in_own_process(
-    work: Callable[[Settings, list[str]], dict[str, float]], settings: Settings, days: list[str]
-) -> dict[str, float]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_measure, args=(work, settings, days, theirs))
-    process.start()
-    theirs.close()
-    found: dict[str, float] = ours.recv()
-    process.join()
-    return found
-
-
-def _measure(
-    work: Callable[[Settings, list[str]], dict[str, float]],
-    settings: Settings,
-    days: list[str],
-    answer: Connection,
-) -> None:
-    facts = work(settings, days)
-    answer.send(facts | {"peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
 
 
 if __name__ == "__main__":
