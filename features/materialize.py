@@ -11,6 +11,7 @@ import structlog
 
 from features.days import end_of
 from features.errors import BadInputError, StoreUnavailableError
+from features.home_lock import beside_others
 from features.lake import Lake
 from features.landed import sources_of
 from features.online import bring_online, forget_online
@@ -37,6 +38,7 @@ PARITY_SAMPLE: Final = 100
 """Users whose online row is compared with the offline join after every materialize."""
 
 
+@beside_others
 def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str:
     """Make features of ``days``, and of every day whose features do not hold what landed by then.
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import structlog
 
 from features.errors import BadInputError, InvalidDataError
+from features.home_lock import shared_home
 from features.ingest import ingest
 from features.lake import connect
 from features.landing import Landing
@@ -127,20 +128,23 @@ def replay(table: str, day: str, repaired: Path, settings: Settings) -> Replayed
             of the day left the landing area, so that ingesting it would lose their rows.
         InvalidDataError: the day fails validation with the mended rows; landing is as before.
     """
-    _require_landing(day, settings)
-    changed = _changed_rows(table, day, repaired, settings)
-    lines = replay_lines([(row[ROW], reference(row[FILE], row[LINE], row[RAW])) for _, row in changed])
-    file = replay_name(table, day, lines) if changed else None
-    is_new = file is not None and file not in {known.name for known in Landing(settings).files(table, day)}
-    if file and is_new:
-        _require_refused(table, day, repaired, changed, settings)
-        Landing(settings).write(file, lines)
-    try:
-        staged = ingest([day], settings=settings)
-    except InvalidDataError:
+    with shared_home(settings):
+        _require_landing(day, settings)
+        changed = _changed_rows(table, day, repaired, settings)
+        lines = replay_lines([(row[ROW], reference(row[FILE], row[LINE], row[RAW])) for _, row in changed])
+        file = replay_name(table, day, lines) if changed else None
+        is_new = file is not None and file not in {
+            known.name for known in Landing(settings).files(table, day)
+        }
         if file and is_new:
-            Landing(settings).remove(file)
-        raise
+            _require_refused(table, day, repaired, changed, settings)
+            Landing(settings).write(file, lines)
+        try:
+            staged = ingest([day], settings=settings)
+        except InvalidDataError:
+            if file and is_new:
+                Landing(settings).remove(file)
+            raise
     still = sum(count.quarantined for count in staged.counts if count.table == table)
     log.info("quarantine replayed", table=table, day=day, file=file, rows=len(changed), still_refused=still)
     return Replayed(file, len(changed), still)
