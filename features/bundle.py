@@ -312,7 +312,7 @@ def user_sums(path: Path) -> dict[str, list[str]]:
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError, TypeError) as error:
-        raise BundleError(f"{file} does not name sums of files: {error}; restore it or train again") from error
+        raise BundleError(f"{file} does not name sums of files: {error}; train again") from error
 
 
 def sha256(path: Path) -> str:

@@ -5,12 +5,14 @@ import multiprocessing
 import random
 import shutil
 import sqlite3
+import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import redis
 
 from features.bundle import ACTIVATION, open_bundle
 from features.errors import BadInputError, RetryLaterError, StaleStageError
@@ -22,10 +24,13 @@ from features.housekeeping import clean
 from features.ingest import commit, ingest
 from features.lake import Lake, connect, rows_checksum
 from features.landing_manifest import pending_days
+from features.materialize import materialize
 from features.quarantine import refused_rows
+from features.recent import RecentWatch
 from features.schema import USERS, WATCHES
 from features.settings import Settings
 from features.sources.id_map import USER, IdMap
+from features.store import FeatureStore
 from features.validation.results import read_runs
 from tests.features.forget.byte_search import files_that_name, needles
 from tests.features.forget.home import (
@@ -38,7 +43,10 @@ from tests.features.forget.home import (
     marked,
     settings_of,
 )
+from tests.features.test_redis import on_redis
 
+Server = tuple[str, subprocess.Popen[bytes]]
+pytestmark = pytest.mark.slow
 NEEDLES = needles(MARKER, NAMED)
 
 
@@ -191,12 +199,31 @@ def test_a_running_ingest_keeps_an_erasure_out(home: Settings) -> None:
     assert files_that_name(NEEDLES, home.root) == before
 
 
+@pytest.mark.server
+def test_redis_and_its_dump_forget_too(home: Settings, server: Server) -> None:
+    address, _ = server
+    settings = on_redis(home, address)
+    materialize([TUESDAY], settings=settings)
+    FeatureStore(settings).push({MARKER: [RecentWatch(1_772_600_000_000_000, f"e{MARKER}-90", 5, 1)]})
+    client = redis.Redis(*address.split(":"))
+    dump = Path(client.config_get("dir")["dir"])
+    client.save()
+    assert files_that_name(NEEDLES, dump) == ["dump.rdb"]
+    kept = {key: client.hgetall(key) for key in client.scan_iter() if user_of(key) not in marked(home).ids}
+    erased = forget(marked(settings), settings=settings)
+    client.save()
+    assert erased.rows["online"] > 0
+    assert files_that_name(NEEDLES, dump) == []
+    assert files_that_name(NEEDLES, home.root) == []
+    assert {key: client.hgetall(key) for key in client.scan_iter()} == kept
+    assert len(kept) > 10
+
+
 def _forget(home: Path) -> None:
     settings = settings_of(home)
     forget(marked(settings), settings=settings)
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_it_ends_in_the_same_place(built: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     calm = settings_of(Path(shutil.copytree(built, tmp_path / "calm", symlinks=True)))
