@@ -10,7 +10,7 @@ from features.errors import BadInputError
 WATCHES = Asset(name="watches", uri="facet://lake/watches")
 """Extra: ``days`` that were committed (sorted) and ``day``, the newest of them."""
 FEATURES = Asset(name="features", uri="facet://feast/recall")
-"""Extra: ``day``, the newest day that is materialized."""
+"""Extra: ``day``, the newest day that the run was about."""
 BUNDLES = Asset(name="bundles", uri="facet://bundles")
 """Extra: ``bundles``, the paths of all that passed the gate, and the ``day`` they were judged on."""
 

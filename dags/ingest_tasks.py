@@ -6,7 +6,7 @@ from dags.assets import WATCHES, announce
 from dags.tasks import days_of_run, step
 
 
-@step()
+@step(lineage="staged")
 def stage(days: list[str] | None = None) -> str:
     """Type and deduplicate the landing files of ``days``, by default those of the run."""
     from features.ingest import stage as stage_days
@@ -14,7 +14,7 @@ def stage(days: list[str] | None = None) -> str:
     return stage_days(days or days_of_run())
 
 
-@step()
+@step(lineage="validated")
 def validate(stage: str) -> str:
     """Check the staged partitions before anyone sees them."""
     from features.validation import validate as require_valid
@@ -22,12 +22,12 @@ def validate(stage: str) -> str:
     return require_valid(stage)
 
 
-@step(outlets=[WATCHES])
+@step(outlets=[WATCHES], lineage="committed")
 def commit(stage: str) -> str:
     """Replace the partitions in the lake and tell the DAGs behind."""
-    from features.ingest import commit as commit_days
+    from features.serial_commit import commit_in_turn
 
-    days = commit_days(stage)
+    days = commit_in_turn(stage)
     return announce(WATCHES, day=days[-1], days=days)
 
 

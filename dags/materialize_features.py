@@ -1,7 +1,7 @@
 """Compute the features of newly committed days and fill Feast, offline and online.
 
 **What.** Day aggregates, histories, seen lists and profiles as of the end of each day; the online store then
-holds the newest day. One run covers the days of all ingests that finished since the last run.
+holds the newest day. One run covers everything that is committed when it starts, days before included.
 
 **Why it is safe.** A day's snapshot is rewritten as a whole; running it again gives the same rows.
 
@@ -12,7 +12,8 @@ start it by hand with the param `day` (also `A..B`).
 from airflow.sdk import Param, dag
 
 from dags.assets import FEATURES, WATCHES, announce
-from dags.tasks import days_of_run, step
+from dags.newest import days_up_to
+from dags.tasks import step
 
 
 @dag(
@@ -28,12 +29,12 @@ from dags.tasks import days_of_run, step
     tags=["facet"],
 )
 def materialize_features() -> None:
-    @step(outlets=[FEATURES])
+    @step(outlets=[FEATURES], lineage="materialized")
     def materialize() -> str:
-        from features import materialize as features
+        from features.freshness import newest_curated_day
+        from features.materialize import materialize as materialize_days
 
-        day = features.materialize(days_of_run(WATCHES))
-        return announce(FEATURES, day=features.newest_day() or day)
+        return announce(FEATURES, day=materialize_days(days_up_to(newest_curated_day(), WATCHES)))
 
     materialize()
 

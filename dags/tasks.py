@@ -4,32 +4,34 @@ Days come from an operator's param, else from all asset events that started the 
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from typing import Any
 
 from airflow.sdk import Asset, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
-from dags.assets import FEATURES, days_in, extras_of_run
+from dags.assets import days_in, extras_of_run
+from dags.lineage import noted
 from features.days import day_of, parse_days
 from features.errors import BadInputError, PermanentError
 
-UNFINISHED = ["queued", "running"]
 
+def step(*, lineage: str | None = None, **options: Any) -> Callable[..., Any]:  # noqa: ANN401 - Airflow's
+    """A task that is retried after a minute, unless its error says that time does not heal it.
 
-def step(**options: Any) -> Callable[[Callable[..., Any]], Any]:  # noqa: ANN401 - Airflow's types
-    """A task that is retried, unless its error says that time does not heal it."""
+    Args:
+        lineage: which of ``features/lineage.py`` knows from the task's result what was read and written.
+    """
 
     def decorate(body: Callable[..., Any]) -> Any:  # noqa: ANN401
         @wraps(body)
         def translated(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
             try:
-                return body(*args, **kwargs)
+                return noted(lineage, body(*args, **kwargs))
             except PermanentError as error:
                 raise AirflowFailException(str(error)) from error
 
-        return task(retries=2, retry_delay=timedelta(minutes=1), **options)(translated)
+        return task(**{"retries": 2} | options)(translated)
 
     return decorate
 
@@ -51,25 +53,3 @@ def bundles_of_run(asset: Asset) -> list[str]:
     if asked := get_current_context()["params"]["bundles"]:
         return list(asked)
     return list(max(extras_of_run(asset), key=lambda extra: extra["day"])["bundles"])
-
-
-def newest_or_skip(day: str, newest: str | None) -> str:
-    """``day`` to train on, unless a newer one or more data are on their way: then the run ends, green.
-
-    The features of what is on its way start the DAG again.
-    """
-    context = get_current_context()
-    if context["params"]["day"]:
-        return day
-    if newest is not None and newest > day:
-        raise AirflowSkipException(f"{newest} is committed already; its own run trains")
-    # The runs that started this one may not be marked done yet; asked first, so that none is missed.
-    run = context["ti"].get_dagrun_state
-    sources = {event.source_run_id for event in context["triggering_asset_events"][FEATURES]}
-    closing = sum(run("materialize_features", source) in UNFINISHED for source in sources)
-    expectations = {"ingest_watch_logs": 0, "ingest_late_files": 0, "materialize_features": closing}
-    for dag_id, expected in expectations.items():
-        waiting = context["ti"].get_dr_count(dag_id, states=UNFINISHED) - expected
-        if waiting > 0:
-            raise AirflowSkipException(f"{waiting} runs of {dag_id} are not done; the last one starts this")
-    return day

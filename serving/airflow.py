@@ -11,7 +11,7 @@ import sys
 from base64 import urlsafe_b64encode
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 from honcho import environ
@@ -34,8 +34,13 @@ def stack_environment(settings: Settings, ports: StackSettings, serving: Serving
     """Environment of every process of the stack: this process's, Airflow's settings, where things lie."""
     home = settings.root / "airflow"
     url = f"http://127.0.0.1:{ports.airflow_port}"
+    lineage = settings.root / "lineage" / "events.jsonl"
+    lineage.parent.mkdir(parents=True, exist_ok=True)
+    transport = {"type": "file", "log_file_path": str(lineage), "append": True}
     paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return {
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "60",
         **os.environ,
         **environ.parse(STATIC.read_text()),
         **_secrets(home),
@@ -49,6 +54,8 @@ def stack_environment(settings: Settings, ports: StackSettings, serving: Serving
         "FACET_MLFLOW_PORT": str(ports.mlflow_port),
         "FACET_FEAST_PORT": str(ports.feast_port),
         "FACET_MILVUS_PORT": str(serving.milvus_port),
+        "AIRFLOW_VAR_FACET_INGEST_DEADLINE_SECONDS": str(ports.ingest_deadline_seconds),
+        "AIRFLOW_VAR_FACET_TRAIN_DEADLINE_SECONDS": str(ports.train_deadline_seconds),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout={LOCK_SECONDS}",
@@ -82,6 +89,14 @@ def run_airflow(arguments: list[str], environment: dict[str, str]) -> str:
             f"airflow {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         )
     return done.stdout
+
+
+def become_airflow(arguments: list[str], settings: Settings) -> NoReturn:
+    """Replace this process by ``airflow ARGUMENTS`` in the environment of the home's stack."""
+    environment = stack_environment(settings, StackSettings(), ServingSettings())
+    migrate_airflow(settings, environment)
+    os.chdir(REPOSITORY)
+    os.execve(sys.executable, [sys.executable, "-m", "airflow", *arguments], environment)
 
 
 def _secrets(home: Path) -> dict[str, str]:

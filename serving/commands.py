@@ -79,6 +79,16 @@ def up() -> None:
         stack.wait()
 
 
+@app.command(
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def airflow(context: typer.Context) -> None:
+    """Run an airflow command in the environment of this home's stack: facet airflow backfill create ..."""
+    from serving.airflow import become_airflow
+
+    become_airflow(context.args, Settings())
+
+
 @app.command()
 def doctor(as_json: JsonFlag = False) -> None:
     """Check everything that Facet needs, and say what to do about what is missing."""

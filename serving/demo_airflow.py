@@ -56,11 +56,12 @@ class AirflowClient:
 
     def runs(self) -> list[Json]:
         """All runs of all DAGs, oldest first."""
-        return self._ask("GET", "/dags/~/dagRuns", params={"order_by": "id"})["dag_runs"]
+        return self._ask("GET", "/dags/~/dagRuns", params={"order_by": "id", "limit": 100})["dag_runs"]
 
-    def tasks(self) -> list[Json]:
-        """All task instances of all runs."""
-        return self._ask("GET", "/dags/~/dagRuns/~/taskInstances", params={"limit": 100})["task_instances"]
+    def tasks(self, dag_id: str = "~", run_id: str = "~") -> list[Json]:
+        """All task instances of one run, or of all runs."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        return self._ask("GET", path, params={"limit": 100})["task_instances"]
 
     def import_errors(self) -> list[Json]:
         """DAG files that cannot be parsed."""

@@ -13,7 +13,7 @@ from tests.features.landing_rows import DAY, land_day, watch
 
 COMMANDS = (
     "simulate import validate ingest clean materialize quarantine train repeat evaluate leaderboard tune "
-    "recall-batch publish rollback recall serve up doctor"
+    "recall-batch publish rollback recall serve up airflow doctor"
 )
 
 

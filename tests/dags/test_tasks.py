@@ -1,57 +1,16 @@
-"""Days of a run, errors that Airflow does not retry, and when training is skipped."""
+"""Days of a run, and errors that Airflow does not retry."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from airflow.sdk.execution_time.context import set_current_context
 
 from dags.assets import BUNDLES, FEATURES, WATCHES, announce, days_in
 from dags.ingest_tasks import found_or_skip
-from dags.tasks import bundles_of_run, days_of_run, newest_or_skip, step
+from dags.tasks import bundles_of_run, days_of_run, step
 from features.errors import BadInputError, InvalidDataError, StaleStageError
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Stands where Airflow gives a task its own instance: it knows the runs that are not done."""
-
-    unfinished: Mapping[str, Sequence[str]]
-
-    def get_dr_count(self, dag_id: str, states: list[str]) -> int:
-        assert states == ["queued", "running"]
-        return len(self.unfinished.get(dag_id, ()))
-
-    def get_dagrun_state(self, dag_id: str, run_id: str) -> str:
-        return "running" if run_id in self.unfinished.get(dag_id, ()) else "success"
-
-
-@contextmanager
-def a_run(
-    params: Mapping[str, Any] | None = None,
-    events: Mapping[Any, list[dict[str, Any]]] | None = None,
-    interval_start: datetime | None = None,
-    unfinished: Mapping[str, Sequence[str]] | None = None,
-) -> Iterator[dict[str, Any]]:
-    found = {
-        asset: [SimpleNamespace(extra=extra, source_run_id="source") for extra in extras]
-        for asset, extras in ({FEATURES: [{}]} | dict(events or {})).items()
-    }
-    outlets = {asset: SimpleNamespace(extra={}) for asset in (WATCHES, FEATURES, BUNDLES)}
-    context: Any = {
-        "params": {"day": None, "days": None, "bundles": [], **(params or {})},
-        "triggering_asset_events": found,
-        "data_interval_start": interval_start,
-        "outlet_events": outlets,
-        "ti": Runs(unfinished or {}),
-    }
-    with set_current_context(context):
-        yield context
+from tests.dags.a_run import a_run
 
 
 def test_the_first_dag_takes_its_day_from_the_data_interval() -> None:
@@ -88,38 +47,6 @@ def test_an_operators_day_beats_the_events() -> None:
 def test_events_without_a_day_are_refused(extras: list[dict[str, Any]]) -> None:
     with pytest.raises(BadInputError, match="day param"):
         days_in(extras)
-
-
-def test_the_newest_materialized_day_is_trained_on() -> None:
-    with a_run():
-        assert newest_or_skip("2026-03-03", newest="2026-03-03") == "2026-03-03"
-
-
-def test_an_older_day_is_skipped_with_the_newer_one_named() -> None:
-    with a_run(), pytest.raises(AirflowSkipException, match="2026-03-04"):
-        newest_or_skip("2026-03-03", newest="2026-03-04")
-
-
-@pytest.mark.parametrize("dag_id", ["ingest_watch_logs", "ingest_late_files", "materialize_features"])
-def test_nothing_is_trained_before_all_data_are_in(dag_id: str) -> None:
-    with (
-        a_run(unfinished={dag_id: ["another"]}),
-        pytest.raises(AirflowSkipException, match=f"1 runs of {dag_id}"),
-    ):
-        newest_or_skip("2026-03-03", newest="2026-03-03")
-
-
-def test_the_run_that_started_training_need_not_be_marked_done() -> None:
-    with a_run(unfinished={"materialize_features": ["source"]}):
-        assert newest_or_skip("2026-03-03", newest="2026-03-03") == "2026-03-03"
-    both = {"materialize_features": ["source", "another"]}
-    with a_run(unfinished=both), pytest.raises(AirflowSkipException, match="1 runs of materialize_features"):
-        newest_or_skip("2026-03-03", newest="2026-03-03")
-
-
-def test_an_operator_gets_the_day_that_was_asked_for() -> None:
-    with a_run(params={"day": "2026-03-01"}, unfinished={"ingest_watch_logs": ["another"]}):
-        assert newest_or_skip("2026-03-01", newest="2026-03-04") == "2026-03-01"
 
 
 def test_the_bundles_of_the_newest_day_are_published() -> None:

@@ -1,0 +1,39 @@
+"""Whether the features hold all that is committed: what training waits for."""
+
+import json
+from dataclasses import dataclass
+
+from features.lake import Lake
+from features.landed import sources_of
+from features.materialize import SOURCES
+from features.schema import WATCHES
+from features.settings import Settings
+from features.snapshots import snapshot_days
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureState:
+    """The newest features."""
+
+    day: str
+    sources: str
+    """A sum over everything that they are made of, see ``features/landed.py``."""
+    is_complete: bool
+    """Nothing is committed that they do not hold."""
+
+
+def feature_state(settings: Settings | None = None) -> FeatureState | None:
+    """The newest features, or ``None`` before the first materialize."""
+    settings = settings or Settings()
+    note = settings.feast / SOURCES
+    noted: dict[str, str] = json.loads(note.read_text()) if note.exists() else {}
+    day = max(set(noted) & set(snapshot_days(settings)), default=None)
+    if day is None:
+        return None
+    is_complete = day == newest_curated_day(settings) and sources_of([day], settings)[day] == noted[day]
+    return FeatureState(day, noted[day], is_complete)
+
+
+def newest_curated_day(settings: Settings | None = None) -> str | None:
+    """The newest day with curated watches, or ``None``."""
+    return max(Lake(settings or Settings()).day_counts(WATCHES), default=None)
