@@ -14,6 +14,7 @@ that rewrite one day one is told to stage again.
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, dag
 
+from dags.deadlines import INGEST, deadline
 from dags.ingest_tasks import commit, found_or_skip, stage, validate
 from dags.tasks import step
 
@@ -23,6 +24,7 @@ from dags.tasks import step
     start_date=pendulum.datetime(2020, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
+    deadline=deadline(INGEST),
     doc_md=__doc__,
     tags=["facet"],
 )

@@ -16,6 +16,7 @@ Data Docs; the lake still holds the old rows. Repair the source or the limits, c
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
+from dags.deadlines import INGEST, deadline
 from dags.ingest_tasks import commit, stage, validate
 
 
@@ -28,6 +29,7 @@ from dags.ingest_tasks import commit, stage, validate
     params={
         "days": Param(None, type=["null", "string"], description="YYYY-MM-DD or A..B instead of yesterday"),
     },
+    deadline=deadline(INGEST),
     doc_md=__doc__,
     tags=["facet"],
 )

@@ -1,4 +1,4 @@
-"""Ports of the embedded stack beside those of serving: the environment variables of ``facet up``."""
+"""Ports of the embedded stack beside those of serving, and its deadlines: what ``facet up`` reads."""
 
 from pathlib import Path
 
@@ -14,6 +14,12 @@ class StackSettings(BaseSettings):
     airflow_port: int = Field(default=8080, ge=1, le=65535, description="port of Airflow's UI and API")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="port of the MLflow UI")
     feast_port: int = Field(default=8888, ge=1, le=65535, description="port of the Feast UI")
+    ingest_deadline_seconds: int = Field(
+        default=7200, ge=1, description="an ingest that is not done so long after it was queued is late"
+    )
+    train_deadline_seconds: int = Field(
+        default=21600, ge=1, description="the same for the daily training and its gate"
+    )
 
 
 class DemoSettings(BaseSettings):
