@@ -25,7 +25,7 @@ from dags.tasks import bundles_of_run, step
     tags=["facet"],
 )
 def publish_release() -> None:
-    @step()
+    @step(lineage="published")
     def publish() -> str:
         from serving.publish import publish_release as publish_bundles
 
