@@ -19,7 +19,9 @@ from features.schema import (
     EVENT_DAY,
     EVENT_ID,
     EVENT_TIME,
+    EXPOSURES,
     LANDING_DAY,
+    REQUEST_ID,
     SCHEMAS,
     SNAPSHOT_DAY,
     USER_ID,
@@ -30,9 +32,15 @@ from features.schema import (
 )
 from features.settings import Settings
 
-PARTITION: Final[dict[str, str]] = {WATCHES: EVENT_DAY, VIDEOS: SNAPSHOT_DAY, USERS: SNAPSHOT_DAY}
+PARTITION: Final[dict[str, str]] = {
+    WATCHES: EVENT_DAY,
+    EXPOSURES: EVENT_DAY,
+    VIDEOS: SNAPSHOT_DAY,
+    USERS: SNAPSHOT_DAY,
+}
 ORDER: Final[dict[str, tuple[str, ...]]] = {
     WATCHES: (USER_ID, EVENT_TIME, EVENT_ID),
+    EXPOSURES: (REQUEST_ID, VIDEO_ID),
     VIDEOS: (VIDEO_ID,),
     USERS: (USER_ID,),
 }

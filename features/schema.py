@@ -12,6 +12,7 @@ import pyarrow as pa
 WATCHES: Final = "watches"
 VIDEOS: Final = "videos"
 USERS: Final = "users"
+EXPOSURES: Final = "exposures"
 
 # Watch: one play of one video by one user.
 EVENT_ID: Final = "event_id"
@@ -35,6 +36,11 @@ LANDING_DAY: Final = "landing_day"
 EXTRA: Final = "extra"
 """Columns of a landing file that Facet does not know, as one JSON object; kept, and read by nobody yet."""
 FLAGS: Final = (LIKED, FOLLOWED, SHARED, COMMENTED, DISLIKED)
+
+# Exposure: one video that one answer of recall showed to a user; whoever watches it names the same request.
+RELEASE: Final = "release"
+ARM: Final = "arm"
+"""Group of an experiment."""
 
 # Video: one row of a daily snapshot.
 UPLOADER_ID: Final = "uploader_id"
@@ -95,6 +101,20 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
             pa.field(EXTRA, pa.string()),
         ]
     ),
+    EXPOSURES: pa.schema(
+        [
+            pa.field(REQUEST_ID, pa.string(), nullable=False),
+            pa.field(USER_ID, pa.int64(), nullable=False),
+            pa.field(VIDEO_ID, pa.int64(), nullable=False),
+            pa.field(EVENT_TIME, TIMESTAMP, nullable=False),
+            pa.field(RANK, pa.int32()),
+            pa.field(CHANNEL, pa.string()),
+            pa.field(INTEREST, pa.int32()),
+            pa.field(RELEASE, pa.string()),
+            pa.field(ARM, pa.string()),
+            pa.field(EXTRA, pa.string()),
+        ]
+    ),
     VIDEOS: pa.schema(
         [
             pa.field(VIDEO_ID, pa.int64(), nullable=False),
@@ -121,5 +141,10 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
 }
 """What a landing file of each table holds; the lake adds ``landing_day`` and the partition column."""
 
-KEYS: Final[dict[str, str]] = {WATCHES: EVENT_ID, VIDEOS: VIDEO_ID, USERS: USER_ID}
-"""The column that makes a row unique within its partition: an event day, or a snapshot."""
+KEYS: Final[dict[str, str]] = {
+    WATCHES: EVENT_ID,
+    EXPOSURES: f"{REQUEST_ID}, {VIDEO_ID}",
+    VIDEOS: VIDEO_ID,
+    USERS: USER_ID,
+}
+"""The column or columns that make a row unique within its partition: an event day, or a snapshot."""

@@ -12,7 +12,7 @@ import structlog
 
 from features.days import add_days
 from features.errors import BadInputError, InvalidDataError
-from features.schema import WATCHES
+from features.schema import EXPOSURES, WATCHES
 from features.settings import Settings
 from features.stage import VALIDATED_FILE, Counts, Stage, mark
 from features.validation import suites
@@ -29,6 +29,9 @@ from features.validation.subjects import (
 )
 
 log = structlog.get_logger(__name__)
+
+EVENTS = (WATCHES, EXPOSURES)
+"""Tables of events, which name videos and users."""
 
 
 def validate(folder: str, *, settings: Settings | None = None) -> str:
@@ -128,20 +131,21 @@ class _Checker:
     def _checks(self, subject: Subject) -> list[Check]:
         table, day = subject.table, subject.day
         checks = suites.structure(table, day, self._open(subject))
-        if table == WATCHES:
-            checks += suites.known_ids(self._limits, with_users=self._rows.has_users())
+        if table in EVENTS:
+            checks += suites.known_ids(table, self._limits, with_users=self._rows.has_users())
         if day not in self._landed:
             return checks  # late events have no volume or spread of their own
         if table == WATCHES:
             checks.append(suites.freshness(day, self._limits))
-        checks += suites.volume(table, day, self._rows.counts[table], self._limits)
+        if table != EXPOSURES:  # a day without any is fine
+            checks += suites.volume(table, day, self._rows.counts[table], self._limits)
         past = self._past_profiles(subject)
         now = self._profile(subject)
         self._open(subject)
         return checks + drift_checks(self._rows.sql, table, now, past, self._limits)
 
     def _open(self, subject: Subject) -> list[str]:
-        if subject.table == WATCHES:
+        if subject.table in EVENTS:
             self._rows.open_snapshots(subject.day)
         return self._rows.open(subject)
 

@@ -72,19 +72,21 @@ def never(name: str, bad: str, says: str, *, show: Sequence[str], max_share: flo
 
 
 def unique(table: str, key: str, *, is_text: bool = False) -> Check:
-    """No two rows share ``key``.
+    """No two rows share ``key``, which may be several columns with commas between them.
 
     Texts are compared by their 64-bit hash, which halves time and memory: equal texts never pass, and ten
     million different ones are mistaken for a duplicate once in 370,000 days.
     """
-    shown = f"hash({key})" if is_text else key
+    columns = key.split(", ")
+    shown = f"hash({key})" if is_text or len(columns) > 1 else key
+    is_known = " AND ".join(f"{column} IS NOT NULL" for column in columns)
     return Check(
-        name=f"{table}.unique.{key}",
+        name=f"{table}.unique.{'_and_'.join(columns)}",
         says=f"{key} is unique",
-        sql=f"count({key}) - count(DISTINCT {shown}) FILTER ({key} IS NOT NULL)",
+        sql=f"count(*) FILTER ({is_known}) - count(DISTINCT {shown}) FILTER ({is_known})",
         high=0.0,
         is_share=True,
-        examples=f"SELECT {key}, count(*) AS rows FROM rows GROUP BY 1 HAVING count(*) > 1",
+        examples=f"SELECT {key}, count(*) AS rows FROM rows GROUP BY ALL HAVING count(*) > 1",
     )
 
 

@@ -16,10 +16,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from features.config import ValidationConfig
 from features.lake import Lake
 from features.schema import (
+    ARM,
     CATEGORY,
+    CHANNEL,
     DEVICE,
     DURATION_SECONDS,
     EVENT_TIME,
+    EXPOSURES,
     IS_ONLINE,
     LIKED,
     LONG_WATCH,
@@ -59,6 +62,7 @@ _COLUMNS: Final[dict[str, dict[str, str]]] = {
         WATCH_SECONDS: _buckets(WATCH_SECONDS, _SECONDS),
         "completion": _buckets(f"{WATCH_SECONDS} / nullif(videos.{DURATION_SECONDS}, 0)", _SHARES),
     },
+    EXPOSURES: {CHANNEL: CHANNEL, ARM: ARM},
     VIDEOS: {
         IS_ONLINE: IS_ONLINE,
         CATEGORY: CATEGORY,

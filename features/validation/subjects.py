@@ -10,7 +10,7 @@ import duckdb
 from pydantic import ValidationError
 
 from features.lake import Lake, connect
-from features.schema import DURATION_SECONDS, USER_ID, USERS, VIDEO_ID, VIDEOS, WATCHES
+from features.schema import DURATION_SECONDS, EXPOSURES, USER_ID, USERS, VIDEO_ID, VIDEOS, WATCHES
 from features.settings import Settings
 from features.sql import parquet_rows
 from features.stage import Counts, Stage
@@ -38,7 +38,7 @@ class Rows:
         self.subjects = subjects
         self.lake = Lake(settings)
         self.sql: duckdb.DuckDBPyConnection = connect()
-        self.counts = {table: self.lake.day_counts(table) for table in (WATCHES, *_OF_SNAPSHOT)}
+        self.counts = {table: self.lake.day_counts(table) for table in (WATCHES, EXPOSURES, *_OF_SNAPSHOT)}
         self._load_snapshot = cache(self._read_snapshot)
         for subject in subjects:
             if subject.path:
@@ -85,7 +85,7 @@ def staged_subjects(staged: Stage, folder: Path) -> list[Subject]:
 def committed_subjects(days: Sequence[str], settings: Settings) -> list[Subject]:
     """What the lake holds of ``days``."""
     lake = Lake(settings)
-    counts = {table: lake.day_counts(table) for table in (VIDEOS, USERS, WATCHES)}
+    counts = {table: lake.day_counts(table) for table in (VIDEOS, USERS, EXPOSURES, WATCHES)}
     return [Subject(table, day) for day in days for table, known in counts.items() if day in known]
 
 

@@ -8,17 +8,19 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import pyarrow as pa
-
 from features.config import ValidationConfig
 from features.days import add_days, end_of, start_of
 from features.lake import PARTITION, curated_schema
 from features.rules import MAX_WATCH_SECONDS
 from features.schema import (
     DURATION_SECONDS,
+    EVENT_DAY,
     EVENT_ID,
     EVENT_TIME,
+    EXPOSURES,
     KEYS,
+    RANK,
+    REQUEST_ID,
     SCHEMAS,
     UPLOADER_ID,
     USER_ID,
@@ -31,10 +33,16 @@ from features.schema import (
 from features.stage import Counts
 from features.validation.checks import Check, never, unique
 
-SHOWN: Final = {WATCHES: (EVENT_ID, USER_ID, VIDEO_ID), VIDEOS: (VIDEO_ID,), USERS: (USER_ID,)}
+SHOWN: Final = {
+    WATCHES: (EVENT_ID, USER_ID, VIDEO_ID),
+    EXPOSURES: (REQUEST_ID, USER_ID, VIDEO_ID),
+    VIDEOS: (VIDEO_ID,),
+    USERS: (USER_ID,),
+}
 """Columns of example rows."""
 AT_LEAST_0: Final = {
     WATCHES: (USER_ID, VIDEO_ID),
+    EXPOSURES: (USER_ID, VIDEO_ID, RANK),
     VIDEOS: (VIDEO_ID, UPLOADER_ID, DURATION_SECONDS),
     USERS: (USER_ID,),
 }
@@ -54,7 +62,7 @@ def structure(table: str, day: str, present: Sequence[str]) -> list[Check]:
             observed=f"missing or unexpected: {', '.join(wrong) or 'none'}",
         ),
         *(never(f"{table}.not_null.{c}", f"{c} IS NULL", f"{c} is known", show=show) for c in required),
-        unique(table, key, is_text=pa.types.is_string(SCHEMAS[table].field(key).type)),
+        unique(table, key, is_text=table == WATCHES),
         never(
             f"{table}.partition",
             f"{PARTITION[table]} IS DISTINCT FROM '{day}'",
@@ -65,14 +73,14 @@ def structure(table: str, day: str, present: Sequence[str]) -> list[Check]:
             never(f"{table}.range.{c}", f"{c} < 0", f"{c} is at least 0", show=(*show, c))
             for c in AT_LEAST_0[table]
         ),
-        *(_watch_ranges(day) if table == WATCHES else []),
+        *(_event_ranges(table, day) if PARTITION[table] == EVENT_DAY else []),
     ]
 
 
-def known_ids(limits: ValidationConfig, *, with_users: bool) -> list[Check]:
-    """Videos and users of watches are in the views ``videos`` and ``users``."""
-    found = [_known(VIDEOS, VIDEO_ID, limits.max_unknown_videos)]
-    return [*found, _known(USERS, USER_ID, limits.max_unknown_users)] if with_users else found
+def known_ids(table: str, limits: ValidationConfig, *, with_users: bool) -> list[Check]:
+    """Videos and users of events are in the views ``videos`` and ``users``."""
+    found = [_known(table, VIDEOS, VIDEO_ID, limits.max_unknown_videos)]
+    return [*found, _known(table, USERS, USER_ID, limits.max_unknown_users)] if with_users else found
 
 
 def quarantined(count: Counts, limits: ValidationConfig) -> Check:
@@ -121,30 +129,24 @@ def freshness(day: str, limits: ValidationConfig) -> Check:
     )
 
 
-def _known(table: str, key: str, max_share: float) -> Check:
+def _known(events: str, table: str, key: str, max_share: float) -> Check:
     return Check(
-        name=f"{WATCHES}.known_{table}",
+        name=f"{events}.known_{table}",
         says=f"{key} is in a snapshot of {table}",
         sql=f"(SELECT count(*) FROM rows ANTI JOIN {table} USING ({key}))",
         high=max_share,
         is_share=True,
-        examples=f"SELECT {', '.join(SHOWN[WATCHES])} FROM rows ANTI JOIN {table} USING ({key})",
+        examples=f"SELECT {', '.join(SHOWN[events])} FROM rows ANTI JOIN {table} USING ({key})",
     )
 
 
-def _watch_ranges(day: str) -> list[Check]:
+def _event_ranges(table: str, day: str) -> list[Check]:
     seconds = f"NOT {WATCH_SECONDS} BETWEEN 0 AND {MAX_WATCH_SECONDS}"
     start, end = start_of(day).isoformat(), end_of(day).isoformat()
     outside = f"{EVENT_TIME} < TIMESTAMPTZ '{start}' OR {EVENT_TIME} >= TIMESTAMPTZ '{end}'"
+    ranges = [(EVENT_TIME, outside, f"{EVENT_TIME} lies in {day}")]
+    if table == WATCHES:
+        ranges.insert(0, (WATCH_SECONDS, seconds, f"{WATCH_SECONDS} is between 0 and {MAX_WATCH_SECONDS}"))
     return [
-        never(
-            f"{WATCHES}.range.{name}",
-            bad,
-            says,
-            show=(*SHOWN[WATCHES], name),
-        )
-        for name, bad, says in (
-            (WATCH_SECONDS, seconds, f"{WATCH_SECONDS} is between 0 and {MAX_WATCH_SECONDS}"),
-            (EVENT_TIME, outside, f"{EVENT_TIME} lies in {day}"),
-        )
+        never(f"{table}.range.{name}", bad, says, show=(*SHOWN[table], name)) for name, bad, says in ranges
     ]
