@@ -28,7 +28,8 @@ from training.evaluation import Judgement, judge_bundle
 from training.intervals import mean_interval, paired_difference
 from training.metrics import MAIN_CUTOFF
 from training.planted import Match, Planted, match_interests, topic_shares
-from training.ranking import Past, open_ranker, rank_in_blocks
+from training.ranked import Past
+from training.ranking import open_ranker, rank_in_blocks
 from training.run import train
 from training.settings import TrainingSettings
 

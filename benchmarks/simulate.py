@@ -3,7 +3,7 @@
     python benchmarks/simulate.py [EVENTS]      (default 1,000,000, over eight days, formats mixed by day)
 
 The reference writes as many rows of the same columns, each value drawn on its own, as gzip JSONL by DuckDB.
-Both run in processes of their own, so that peak memory is theirs alone. Writes FACET_HOME/bench/simulate.json.
+Each side runs in a process of its own: peak memory is its alone. Writes FACET_HOME/bench/simulate.json.
 """
 
 import shutil

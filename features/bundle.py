@@ -10,6 +10,8 @@ kind                files
 ==================  ==========================================================================
 ``interests``       ``extractor.onnx, item_encoder.onnx, item_vectors.parquet, vocabulary.parquet,
                     activation.parquet``
+``neighbours``      ``neighbours.parquet``: ``video_id, neighbour_id, weight``, the largest first;
+                    ``vocabulary.parquet``
 ``ranking``         ``ranking.parquet``: ``segment, rank, video_id, score``
 ==================  ==========================================================================
 
@@ -72,12 +74,15 @@ ITEM_ENCODER: Final = "item_encoder.onnx"
 ITEM_VECTORS: Final = "item_vectors.parquet"
 VOCABULARY: Final = "vocabulary.parquet"
 ACTIVATION: Final = "activation.parquet"
+NEIGHBOURS: Final = "neighbours.parquet"
 RANKING: Final = "ranking.parquet"
 
 INTERESTS_KIND: Final = "interests"
+NEIGHBOURS_KIND: Final = "neighbours"
 RANKING_KIND: Final = "ranking"
 FILES_OF: Final[dict[str, frozenset[str]]] = {
     INTERESTS_KIND: frozenset({EXTRACTOR, ITEM_ENCODER, ITEM_VECTORS, VOCABULARY, ACTIVATION}),
+    NEIGHBOURS_KIND: frozenset({NEIGHBOURS, VOCABULARY}),
     RANKING_KIND: frozenset({RANKING}),
 }
 USER_FILES: Final = frozenset({ACTIVATION})
@@ -93,6 +98,15 @@ RANKING_SCHEMA: Final = pa.schema(
         pa.field(RANK, pa.int64(), nullable=False),
         pa.field(VIDEO_ID, pa.int64(), nullable=False),
         pa.field(SCORE, pa.float64(), nullable=False),
+    ]
+)
+NEIGHBOUR_ID: Final = "neighbour_id"
+WEIGHT: Final = "weight"
+NEIGHBOURS_SCHEMA: Final = pa.schema(
+    [
+        pa.field(VIDEO_ID, pa.int64(), nullable=False),
+        pa.field(NEIGHBOUR_ID, pa.int64(), nullable=False),
+        pa.field(WEIGHT, pa.float32(), nullable=False),
     ]
 )
 ACTIVATION_SCHEMA: Final = pa.schema(
@@ -125,7 +139,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = FORMAT
-    kind: Literal["interests", "ranking"]
+    kind: Literal["interests", "neighbours", "ranking"]
     model: str
     version: str
     created_at: datetime
@@ -188,6 +202,11 @@ class Bundle:
     def activation(self) -> pa.Table:
         """``activation.parquet``, sorted by user and interest; users without a record have no row."""
         return pq.read_table(self.path / ACTIVATION)
+
+    @cached_property
+    def neighbours(self) -> pa.Table:
+        """``neighbours.parquet``."""
+        return pq.read_table(self.path / NEIGHBOURS)
 
     @cached_property
     def ranking(self) -> pa.Table:

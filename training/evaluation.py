@@ -52,7 +52,8 @@ from training.metrics import (
     num_distinct,
     recall_at,
 )
-from training.ranking import Past, Ranked, Ranker, open_ranker, rank_in_blocks
+from training.ranked import Past, Ranked, Ranker
+from training.ranking import open_ranker, rank_in_blocks
 
 Half = Literal["tune", "report", "all"]
 """Settings are chosen on the users of ``tune`` and reported on the others, so that luck does not count."""

@@ -9,31 +9,31 @@ S videos seen by the users.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float32, Int64
 
-from features.bundle import EXTRACTOR, RANKING_KIND, Bundle, open_bundle
+from features.bundle import EXTRACTOR, NEIGHBOURS_KIND, RANKING_KIND, Bundle, open_bundle
 from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Pruner, count_positives
 from features.errors import BadInputError
-from features.history import HISTORY_LENGTH, HistoryBatch, pad_histories
+from features.history import HistoryBatch, pad_histories
 from features.lake import Lake
 from features.merge import NO_VIDEO, Merged, merge_hits
 from features.schema import INTEREST, PAD_ROW, RANK, SCORE, SEGMENT, USER_ID, VIDEO_ID
 from features.settings import Settings
 from features.top import NO_PLACE
 from features.vocabulary import Vocabulary
-from training.dataset import IdLists, Sequences, WatchLog
+from training.dataset import WatchLog
+from training.neighbour_ranker import NeighbourRanker
+from training.ranked import NO_INTEREST, Past, Ranked, Ranker, first_unseen, seen_places
 from training.search import search
 
 USERS_PER_BLOCK: Final = 512
-NO_INTEREST: Final = -1
 RANKED_SCHEMA: Final = pa.schema(
     [
         pa.field(USER_ID, pa.int64()),
@@ -46,42 +46,6 @@ RANKED_SCHEMA: Final = pa.schema(
 
 Extract = Callable[[HistoryBatch], tuple[Float32[np.ndarray, "B K D"], Float32[np.ndarray, "B K"]]]
 """Histories to interests and activation: the exported program, or the network while it is trained."""
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What is known of the users at one moment."""
-
-    moment: datetime
-    histories: Sequences
-    seen: IdLists
-    segments: dict[int, str]
-
-    @classmethod
-    def read(cls, log: WatchLog, moment: datetime) -> "Past":
-        """Histories as serving has them, and everything seen, before ``moment``."""
-        return cls(moment, log.sequences(moment, HISTORY_LENGTH), log.seen(moment), log.segments())
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """Lists of a block of users, and the interests behind them (``None`` for bundles without)."""
-
-    lists: Merged
-    interests: Float32[np.ndarray, "B K D"] | None = None
-    searched: Bool[np.ndarray, "B K"] | None = None
-    """Interests that were not pruned; none of a user without a known history."""
-    found: Int64[np.ndarray, "B K M"] | None = None
-    """What each interest found before the merge, best first, then ``NO_VIDEO``."""
-
-
-@runtime_checkable
-class Ranker(Protocol):
-    """One kind of bundle, opened for ranking."""
-
-    def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
-        """The ``top_n`` best unseen videos of each user; fewer only where fewer are left."""
-        ...
 
 
 class InterestRanker:
@@ -116,7 +80,7 @@ class InterestRanker:
         num_positives = count_positives(batch.video_rows, batch.actions)
         kept = self._pruner.keep(user_ids, interests, activation, num_positives)
         searched = kept & known[:, None]
-        users, videos = _seen_places(past.seen, user_ids, self._vocabulary)
+        users, videos = seen_places(past.seen, user_ids, self._vocabulary)
 
         found, values = self._search(interests, searched, users, videos, top_n)
         lists = merge_hits(found, values, top_n)
@@ -173,7 +137,7 @@ class PopularityRanker:
         segments = [segment if segment in self._orders else None for segment in segments]
         for segment in set(segments):
             members = np.flatnonzero([other == segment for other in segments])
-            users, videos = _seen_places(past.seen, user_ids[members], self._vocabulary)
+            users, videos = seen_places(past.seen, user_ids[members], self._vocabulary)
             order = self._orders[segment]
             places = first_unseen(order, users, videos, num_users=len(members), top_n=top_n)
             left = places >= 0
@@ -186,6 +150,10 @@ def open_ranker(bundle: Bundle, *, capacity: Capacity = DEFAULT_CAPACITY, num_th
     """The ranker of a bundle's kind; interests come from its exported program."""
     if bundle.manifest.kind == RANKING_KIND:
         return PopularityRanker(bundle.ranking)
+    if bundle.manifest.kind == NEIGHBOURS_KIND:
+        return NeighbourRanker(
+            bundle.neighbours, bundle.vocabulary, plain_weight=bundle.manifest.config["plain_weight"]
+        )
     return InterestRanker(
         exported_extractor(bundle.path / EXTRACTOR, num_threads=num_threads),
         bundle.vocabulary,
@@ -254,41 +222,6 @@ def read_users(path: Path) -> Int64[np.ndarray, " B"]:
     if column.null_count:
         raise BadInputError(f"{path} holds {column.null_count} rows without {USER_ID}; leave them out")
     return column.to_numpy()
-
-
-def first_unseen(
-    order: Int64[np.ndarray, " V"],
-    users: Int64[np.ndarray, " S"],
-    videos: Int64[np.ndarray, " S"],
-    *,
-    num_users: int,
-    top_n: int,
-) -> Int64[np.ndarray, "{num_users} {top_n}"]:
-    """Places in ``order`` of the first ``top_n`` videos that each user has not seen, then -1.
-
-    Args:
-        users: place of the user of each seen video.
-        videos: that video, in the numbers of ``order``.
-    """
-    most_seen = np.bincount(users, minlength=1).max()
-    width = min(len(order), top_n + int(most_seen))
-    place_of = np.empty(len(order), dtype=np.int64)
-    place_of[order] = np.arange(len(order))
-    near = place_of[videos] < width
-    seen = np.zeros((num_users, max(width, top_n)), dtype=bool)
-    seen[:, width:] = True
-    seen[users[near], place_of[videos[near]]] = True
-    places = np.argsort(seen, axis=1, kind="stable")[:, :top_n]
-    return np.where(np.take_along_axis(seen, places, axis=1), -1, places)
-
-
-def _seen_places(
-    seen: IdLists, user_ids: Int64[np.ndarray, " B"], vocabulary: Vocabulary
-) -> tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " S"]]:
-    users, ids = seen.pairs(user_ids)
-    rows = vocabulary.rows_of(ids)
-    known = rows != PAD_ROW
-    return users[known], rows[known] - 1
 
 
 def _replace(

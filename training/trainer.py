@@ -25,7 +25,8 @@ from training.items import Items
 from training.loop import Context, Fit, Plan, Validate, fit
 from training.models import Run, Trained
 from training.network import Extractor, InterestNetwork
-from training.ranking import InterestRanker, Past
+from training.ranked import Past
+from training.ranking import InterestRanker
 from training.sampling import NegativeSampler
 
 log = structlog.get_logger(__name__)

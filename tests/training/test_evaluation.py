@@ -12,7 +12,7 @@ from tests.training.logs import at, planted_log
 from training.catalogue import Catalogue
 from training.dataset import IdLists, Sequences
 from training.evaluation import evaluate, in_half, judge, judge_bundle
-from training.ranking import Past, Ranked
+from training.ranked import Past, Ranked
 from training.run import train
 from training.settings import TrainingSettings
 

@@ -17,11 +17,10 @@ from features.vocabulary import Vocabulary
 from tests.training.logs import at, video, watch, write_log
 from training.config import ModelConfig
 from training.dataset import WatchLog
+from training.ranked import Past, first_unseen
 from training.ranking import (
     InterestRanker,
-    Past,
     PopularityRanker,
-    first_unseen,
     rank_in_blocks,
     read_users,
     recall_batch,

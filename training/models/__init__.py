@@ -15,12 +15,14 @@ from features.bundle import DataSource
 from features.errors import BadInputError
 from features.lake import Lake
 from training.config import ModelConfig
-from training.evaluation import Metrics
 from training.group import Group
+from training.metrics import Metrics
 from training.tracking import Tracker
 
 MODELS: Final[dict[str, str]] = {
     "comirec": "training.models.comirec",
+    "ease": "training.models.ease",
+    "item_cf": "training.models.item_cf",
     "mean_pooling": "training.models.mean_pooling",
     "mind": "training.models.mind",
     "mixture_of_experts": "training.models.mixture_of_experts",
@@ -51,7 +53,7 @@ class Run:
 class Trained:
     """A trained model that only has to be written down."""
 
-    kind: Literal["interests", "ranking"]
+    kind: Literal["interests", "neighbours", "ranking"]
     source: DataSource
     num_videos: int
     write_files: Callable[[Path], None]

@@ -1,0 +1,123 @@
+"""Item-to-item models: from who watched what to a list of weighted neighbours per video.
+
+A model of this family is a matrix W of weights between videos. The score of video j for a user is the sum of
+``W[h, j]`` over the videos h of the history, each weighted by how it was watched. Of every row only the
+largest weights are kept, by absolute value, so that a bundle is small and serving adds up few numbers.
+
+Shape letters: U users, V videos of the vocabulary, W watches.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse
+from jaxtyping import Float, Float32, Int64
+from pydantic import PositiveInt
+
+from features.bundle import NEIGHBOURS, NEIGHBOURS_KIND, NEIGHBOURS_SCHEMA, VOCABULARY
+from features.positives import Action
+from features.top import best_of
+from features.vocabulary import Vocabulary
+from training.config import ModelConfig, Share
+from training.dataset import WHOLE_PAST, Sequences, WatchLog
+from training.models import Trained
+from training.trend import TrendConfig, trend_of
+
+ROWS_PER_BLOCK = 512
+
+
+class NeighboursConfig(ModelConfig):
+    """What every item-to-item model is told."""
+
+    plain_weight: Share = 0.6
+    """Weight in a history of a watch that is neither a positive nor a dislike; a positive weighs 1."""
+    plain_target_weight: Share = 0.3
+    """Weight of such a watch among what is predicted."""
+    num_neighbours: PositiveInt = 200
+    """Weights kept per video."""
+    trend: TrendConfig = TrendConfig()
+    """How much what is watched more than usual now gains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Who watched what, weighted: a row per user, a column per video in the order of the vocabulary."""
+
+    vocabulary: Vocabulary
+    history: scipy.sparse.csr_array
+    """(U, V): the weight of each watch as a reason."""
+    targets: scipy.sparse.csr_array
+    """(U, V): the weight of each watch as something to predict."""
+    trend: Float[np.ndarray, " V"]
+    """Factor on the score of each video."""
+
+    @classmethod
+    def read(cls, log: WatchLog, config: NeighboursConfig, until: datetime) -> "Feedback":
+        """All watches before ``until``; a video that a user watched twice keeps its larger weight."""
+        vocabulary = Vocabulary(log.watched_videos(until, config.min_watches))
+        sequences = log.sequences(until, WHOLE_PAST)
+        weigh = lambda plain: matrix_of(sequences, vocabulary, watch_weights(sequences.actions, plain))  # noqa: E731
+        factors = trend_of(sequences, vocabulary, until, config.trend)
+        return cls(vocabulary, weigh(config.plain_weight), weigh(config.plain_target_weight), factors)
+
+
+def watch_weights(actions: Int64[np.ndarray, " W"], plain_weight: float) -> Float32[np.ndarray, " W"]:
+    """1 for a positive, ``plain_weight`` for any other watch, 0 for a dislike."""
+    is_positive = (actions & Action.POSITIVE.value) != 0
+    is_disliked = (actions & Action.DISLIKED.value) != 0
+    return np.where(is_disliked, 0, np.where(is_positive, 1, plain_weight)).astype(np.float32)
+
+
+def matrix_of(
+    sequences: Sequences, vocabulary: Vocabulary, weights: Float32[np.ndarray, " W"]
+) -> scipy.sparse.csr_array:
+    """(U, V): the largest weight of each user and video; users in the order of ``sequences``."""
+    users = np.repeat(np.arange(len(sequences)), sequences.lengths())
+    columns = vocabulary.rows_of(sequences.video_ids) - 1
+    known = (columns >= 0) & (weights > 0)
+    users, columns, weights = users[known], columns[known], weights[known]
+    order = np.lexsort((-weights, columns, users))
+    users, columns, weights = users[order], columns[order], weights[order]
+    is_first = np.append(True, (np.diff(users) != 0) | (np.diff(columns) != 0))[: len(users)]
+    shape = (len(sequences), len(vocabulary))
+    return scipy.sparse.csr_array((weights[is_first], (users[is_first], columns[is_first])), shape=shape)
+
+
+def neighbours_table(
+    block_of: Callable[[slice], Float[np.ndarray, "B V"]],
+    vocabulary: Vocabulary,
+    trend: Float[np.ndarray, " V"],
+    num_neighbours: int,
+) -> pa.Table:
+    """The content of ``neighbours.parquet``: per video its largest weights, by absolute value.
+
+    Args:
+        block_of: dense rows of W, without the trend; asked for block by block.
+    """
+    parts = []
+    ids = vocabulary.video_ids
+    for start in range(0, len(vocabulary), ROWS_PER_BLOCK):
+        rows = slice(start, min(start + ROWS_PER_BLOCK, len(vocabulary)))
+        weights = block_of(rows) * trend
+        weights[np.arange(len(weights)), np.arange(rows.start, rows.stop)] = 0  # no video suggests itself
+        best, sizes = best_of(np.abs(weights), num_neighbours)
+        kept = sizes > 0
+        values = np.take_along_axis(weights, np.maximum(best, 0), axis=1)[kept].astype(np.float32)
+        sources = np.repeat(ids[rows], kept.sum(axis=1))
+        parts.append(pa.table([sources, ids[best[kept]], values], schema=NEIGHBOURS_SCHEMA))
+    return pa.concat_tables(parts)
+
+
+def trained_neighbours(log: WatchLog, vocabulary: Vocabulary, neighbours: pa.Table) -> Trained:
+    """What an item-to-item model hands over."""
+
+    def write(folder: Path) -> None:
+        pq.write_table(neighbours, folder / NEIGHBOURS)
+        pq.write_table(vocabulary.to_table(), folder / VOCABULARY)
+
+    return Trained(kind=NEIGHBOURS_KIND, source=log.source(), num_videos=len(vocabulary), write_files=write)

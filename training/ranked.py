@@ -1,0 +1,92 @@
+"""What a ranker reads and returns; one ranker per kind of bundle.
+
+Shape letters: B users, K interests, V videos, N places of a list, M hits per interest, S videos seen by the
+users.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from features.history import HISTORY_LENGTH
+from features.merge import Merged
+from features.schema import PAD_ROW
+from features.vocabulary import Vocabulary
+from training.dataset import IdLists, Sequences, WatchLog
+
+NO_INTEREST: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of the users at one moment."""
+
+    moment: datetime
+    histories: Sequences
+    seen: IdLists
+    segments: dict[int, str]
+
+    @classmethod
+    def read(cls, log: WatchLog, moment: datetime) -> "Past":
+        """Histories as serving has them, and everything seen, before ``moment``."""
+        return cls(moment, log.sequences(moment, HISTORY_LENGTH), log.seen(moment), log.segments())
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Lists of a block of users, and the interests behind them (``None`` for bundles without)."""
+
+    lists: Merged
+    interests: Float32[np.ndarray, "B K D"] | None = None
+    searched: Bool[np.ndarray, "B K"] | None = None
+    """Interests that were not pruned; none of a user without a known history."""
+    found: Int64[np.ndarray, "B K M"] | None = None
+    """What each interest found before the merge, best first, then ``NO_VIDEO``."""
+
+
+@runtime_checkable
+class Ranker(Protocol):
+    """One kind of bundle, opened for ranking."""
+
+    def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
+        """The ``top_n`` best unseen videos of each user; fewer only where fewer are left."""
+        ...
+
+
+def first_unseen(
+    order: Int64[np.ndarray, " V"],
+    users: Int64[np.ndarray, " S"],
+    videos: Int64[np.ndarray, " S"],
+    *,
+    num_users: int,
+    top_n: int,
+) -> Int64[np.ndarray, "{num_users} {top_n}"]:
+    """Places in ``order`` of the first ``top_n`` videos that each user has not seen, then -1.
+
+    Args:
+        users: place of the user of each seen video.
+        videos: that video, in the numbers of ``order``.
+    """
+    most_seen = np.bincount(users, minlength=1).max()
+    width = min(len(order), top_n + int(most_seen))
+    place_of = np.empty(len(order), dtype=np.int64)
+    place_of[order] = np.arange(len(order))
+    near = place_of[videos] < width
+    seen = np.zeros((num_users, max(width, top_n)), dtype=bool)
+    seen[:, width:] = True
+    seen[users[near], place_of[videos[near]]] = True
+    places = np.argsort(seen, axis=1, kind="stable")[:, :top_n]
+    return np.where(np.take_along_axis(seen, places, axis=1), -1, places)
+
+
+def seen_places(
+    seen: IdLists, user_ids: Int64[np.ndarray, " B"], vocabulary: Vocabulary
+) -> tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " S"]]:
+    """``(place of the user, place of the video in the vocabulary)`` of everything that was seen."""
+    users, ids = seen.pairs(user_ids)
+    rows = vocabulary.rows_of(ids)
+    known = rows != PAD_ROW
+    return users[known], rows[known] - 1

@@ -1,0 +1,49 @@
+"""Trend: how much more a video is watched now than usual, as a factor on its score.
+
+    r = (c_recent N / N_recent + s) / (c + s)
+
+c counts all plays of the video, c_recent those in an exponential window, N and N_recent the sums over the
+videos; s plays of smoothing keep rare videos near 1. A score is multiplied by r to a power. Offline targets
+come from what the app showed, so a part of what the trend gains is that it predicts exposure: figures are
+always reported with and without it.
+
+Shape letters: V videos of the vocabulary.
+"""
+
+from datetime import datetime
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat
+
+from features.history import MICROSECONDS_PER_DAY
+from features.vocabulary import Vocabulary
+from training.dataset import Sequences
+
+
+class TrendConfig(BaseModel):
+    """How the trend is measured, and how much it says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    power: NonNegativeFloat = 0.0
+    """Exponent of the factor; 0: no trend. Above 1 recall falls."""
+    window_days: PositiveFloat = 1.5
+    """A play counts e times less after so many days."""
+    smoothing: PositiveFloat = 10.0
+    """Plays added to both counts."""
+
+
+def trend_of(
+    sequences: Sequences, vocabulary: Vocabulary, until: datetime, config: TrendConfig
+) -> Float[np.ndarray, " V"]:
+    """``r ** power`` per video, 1 where ``power`` is 0."""
+    if config.power == 0:
+        return np.ones(len(vocabulary))
+    rows = vocabulary.rows_of(sequences.video_ids)
+    age_days = (until.timestamp() * 1e6 - sequences.times_us) / MICROSECONDS_PER_DAY
+    counts = np.bincount(rows, minlength=vocabulary.num_rows)[1:]
+    recent = np.bincount(rows, np.exp(-age_days / config.window_days), minlength=vocabulary.num_rows)[1:]
+    scaled = recent * counts.sum() / max(recent.sum(), np.finfo(float).tiny)
+    factors = (scaled + config.smoothing) / (counts + config.smoothing)
+    return np.asarray(factors**config.power)
