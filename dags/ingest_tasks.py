@@ -1,5 +1,6 @@
 """The three tasks that bring landing days into the lake; every DAG that ingests consists of them."""
 
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from dags.assets import WATCHES, announce
@@ -32,7 +33,9 @@ def commit(stage: str) -> str:
 
 
 def found_or_skip(days: list[str]) -> list[str]:
-    """``days``; without any there is nothing to do and the run ends, green."""
+    """``days``; without any, or while the daily run works, there is nothing to do and the run ends, green."""
     if not days:
         raise AirflowSkipException("no landing file is new or changed")
+    if waiting := get_current_context()["ti"].get_dr_count("ingest_watch_logs", states=["queued", "running"]):
+        raise AirflowSkipException(f"{waiting} runs of ingest_watch_logs are not done; the next look is soon")
     return days

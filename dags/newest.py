@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from features.freshness import FeatureState
 
 UNFINISHED = ["queued", "running"]
+LOOKS = ("ingest_late_files", "ingest_landed_days")
+"""DAGs that look whether there is something to ingest, and mostly find nothing."""
 
 
 def days_up_to(newest: str | None, asset: Asset) -> list[str]:
@@ -34,7 +36,7 @@ def day_to_train(state: "FeatureState | None") -> str:
     What is not in the features yet has an event under way, which starts the DAG again.
 
     Raises:
-        RetryLaterError: late files are looked for; without any, no event follows.
+        RetryLaterError: files are looked for; without any, no event follows.
     """
     context = get_current_context()
     if asked := context["params"]["day"]:
@@ -43,8 +45,9 @@ def day_to_train(state: "FeatureState | None") -> str:
         raise AirflowSkipException("more is committed than the features hold; its own run trains")
     if waiting := context["ti"].get_dr_count("ingest_watch_logs", states=UNFINISHED):
         raise AirflowSkipException(f"{waiting} runs of ingest_watch_logs are not done; the last starts this")
-    if context["ti"].get_dr_count("ingest_late_files", states=UNFINISHED):
-        raise RetryLaterError("ingest_late_files is running; this asks again in a minute")
+    for dag_id in LOOKS:
+        if context["ti"].get_dr_count(dag_id, states=UNFINISHED):
+            raise RetryLaterError(f"{dag_id} is running; this asks again in a minute")
     from training.claims import claim
 
     if (owner := claim(state, context["run_id"])) != context["run_id"]:

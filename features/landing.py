@@ -19,6 +19,8 @@ from features.settings import Settings
 
 TABLES: Final = (VIDEOS, USERS, WATCHES)
 FORMATS: Final = (".jsonl", ".csv", ".parquet")
+COMPLETE: Final = ".complete"
+"""An empty file that a producer may write last: the day is ingested without waiting for midnight."""
 PACKINGS: Final = {".gz": "gzip", ".zst": "zstd"}
 """Ending to the name of the compression."""
 
@@ -93,6 +95,10 @@ class Landing:
                 )
             found.append(file)
         return found
+
+    def is_complete(self, day: str) -> bool:
+        """Whether its producer has said that the day is complete, by ``watches/<day>/.complete``."""
+        return bool(self._store.exists(f"{self._root}/{WATCHES}/{day}/{COMPLETE}"))
 
     def stamps(self, day: str) -> dict[str, str]:
         """Name to stamp of every file of one day, of all tables; nothing is copied."""

@@ -64,6 +64,14 @@ def late_days(settings: Settings | None = None) -> list[str]:
     return [day for day in pending_days(settings) if Manifest.read(settings, day) is not None]
 
 
+def landed_days(settings: Settings | None = None) -> list[str]:
+    """Days that are complete in landing and were never committed, oldest first."""
+    settings = settings or Settings()
+    landing = Landing(settings)
+    new = [day for day in pending_days(settings) if Manifest.read(settings, day) is None]
+    return [day for day in new if landing.is_complete(day)]
+
+
 def rules_key() -> str:
     """Changes with the columns, types and rules that landing files are read by."""
     moment = datetime(2000, 1, 1, tzinfo=UTC)

@@ -52,6 +52,10 @@ def test_every_file_is_one_dag_named_like_it(dagbag: DagBag) -> None:
             "ingest_late_files",
             {"find": set(), "stage": {"find"}, "validate": {"stage"}, "commit": {"validate"}},
         ),
+        (
+            "ingest_landed_days",
+            {"find": set(), "stage": {"find"}, "validate": {"stage"}, "commit": {"validate"}},
+        ),
         ("clean_up", {"clean": set()}),
         ("materialize_features", {"materialize": set()}),
         (
@@ -73,6 +77,7 @@ def test_tasks_follow_each_other_as_promised(
     [
         ("ingest_watch_logs", "commit", WATCHES, "materialize_features"),
         ("ingest_late_files", "commit", WATCHES, "materialize_features"),
+        ("ingest_landed_days", "commit", WATCHES, "materialize_features"),
         ("materialize_features", "materialize", FEATURES, "train_models"),
         ("train_models", "announce_bundles", BUNDLES, "publish_release"),
     ],

@@ -46,9 +46,10 @@ def test_nothing_is_trained_before_all_ingests_are_done() -> None:
         day_to_train(COMPLETE)
 
 
-def test_a_look_for_late_files_is_waited_for_since_no_event_may_follow_it() -> None:
+@pytest.mark.parametrize("dag_id", ["ingest_late_files", "ingest_landed_days"])
+def test_a_look_for_files_is_waited_for_since_no_event_may_follow_it(dag_id: str) -> None:
     with (
-        a_run(unfinished={"ingest_late_files": ["hourly"]}),
+        a_run(unfinished={dag_id: ["look"]}),
         pytest.raises(RetryLaterError, match="asks again in a minute"),
     ):
         day_to_train(COMPLETE)

@@ -90,7 +90,11 @@ def test_everything_else_reaches_airflow_as_it_is_and_is_retried() -> None:
         body.function()
 
 
-def test_without_late_days_a_run_is_skipped() -> None:
-    assert found_or_skip(["2026-03-01"]) == ["2026-03-01"]
-    with pytest.raises(AirflowSkipException, match="no landing file is new or changed"):
-        found_or_skip([])
+def test_a_look_for_files_ends_where_there_are_none_or_the_daily_run_works() -> None:
+    with a_run():
+        assert found_or_skip(["2026-03-01"]) == ["2026-03-01"]
+        with pytest.raises(AirflowSkipException, match="no landing file is new or changed"):
+            found_or_skip([])
+    daily = {"ingest_watch_logs": ["scheduled"]}
+    with a_run(unfinished=daily), pytest.raises(AirflowSkipException, match="1 runs of ingest_watch_logs"):
+        found_or_skip(["2026-03-01"])

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from features.ingest import ingest
 from features.lake import Lake
-from features.landing_manifest import Manifest, late_days, pending_days
+from features.landing_manifest import Manifest, landed_days, late_days, pending_days
 from features.schema import WATCHES
 from features.settings import Settings
 from tests.features.landing_rows import DAY, land, land_day, watch
@@ -49,6 +49,18 @@ def test_days_that_never_came_are_pending_but_not_late(settings: Settings) -> No
     assert (pending_days(settings), late_days(settings)) == ([NEXT_DAY], [])
     land(settings, WATCHES, [watch("late")], name="late.jsonl")
     assert (pending_days(settings), late_days(settings)) == ([DAY, NEXT_DAY], [DAY])
+
+
+def test_a_day_has_landed_when_its_producer_says_so_and_until_it_is_ingested(settings: Settings) -> None:
+    land_day(settings, FIVE)
+    assert landed_days(settings) == []
+    (settings.landing / WATCHES / DAY / ".complete").touch()
+    (settings.landing / WATCHES / NEXT_DAY).mkdir()
+    (settings.landing / WATCHES / NEXT_DAY / ".complete").touch()  # a marker without files is no day
+    assert landed_days(settings) == [DAY]
+    ingest(settings=settings)
+    land(settings, WATCHES, [watch("late")], name="late.jsonl")
+    assert (landed_days(settings), late_days(settings)) == ([], [DAY])
 
 
 def test_a_changed_file_is_noticed_and_its_rows_are_replaced(settings: Settings) -> None:
