@@ -42,6 +42,19 @@ class ModelConfig(BaseModel):
     """A video enters the vocabulary when it was watched this often before the cut."""
 
 
+class TrendConfig(BaseModel):
+    """How the trend is measured, and how much it says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    power: NonNegativeFloat = 0.0
+    """Exponent of the factor; 0: no trend. Above 1 recall falls."""
+    window_days: PositiveFloat = 1.5
+    """A play counts e times less after so many days."""
+    smoothing: PositiveFloat = 10.0
+    """Plays added to both counts."""
+
+
 class TrainConfig(ModelConfig):
     """What the loop, the objective and the sampler are told."""
 
@@ -153,6 +166,8 @@ class InterestConfig(TrainConfig):
     """Sharpness of the assignment ``label_aware``, on cosines."""
     presence_weight: NonNegativeFloat = 0.0
     """Weight of predicting which interests get a target; needs the assignment ``one_to_one``."""
+    trend: TrendConfig = TrendConfig()
+    """How much what is watched more than usual now gains, as one more coordinate of the exported vectors."""
 
     @property
     def is_causal(self) -> bool:

@@ -23,10 +23,10 @@ from features.bundle import NEIGHBOURS, NEIGHBOURS_KIND, NEIGHBOURS_SCHEMA, VOCA
 from features.positives import Action
 from features.top import best_of
 from features.vocabulary import Vocabulary
-from training.config import ModelConfig, Share
+from training.config import ModelConfig, Share, TrendConfig
 from training.dataset import WHOLE_PAST, Sequences, WatchLog
 from training.models import Trained
-from training.trend import TrendConfig, trend_of
+from training.trend import trend_of
 
 ROWS_PER_BLOCK = 512
 

@@ -17,7 +17,7 @@ from features.vocabulary import Vocabulary
 from training.activation import ActivationRecord
 from training.checkpoint import Checkpoint, code_key, run_key
 from training.config import InterestConfig
-from training.dataset import WatchLog
+from training.dataset import WHOLE_PAST, WatchLog
 from training.evaluation import Catalogue, Metrics, judge
 from training.examples import examples_for
 from training.export import write_interest_files
@@ -28,6 +28,8 @@ from training.network import Extractor, InterestNetwork
 from training.ranked import Past
 from training.ranking import InterestRanker
 from training.sampling import NegativeSampler
+from training.trend import trend_of
+from training.trended import Trended
 
 log = structlog.get_logger(__name__)
 
@@ -142,7 +144,7 @@ class _Training:
             num_videos=len(self._vocabulary),
             write_files=self._write,
             num_interests=config.num_interests,
-            dim=config.dim,
+            dim=config.dim + (config.trend.power > 0),
             history_length=config.history_length,
             metrics=chosen.metrics | facts,
         )
@@ -150,7 +152,7 @@ class _Training:
     def _write(self, folder: Path) -> None:
         write_interest_files(
             folder,
-            self._network,
+            self._with_trend(),
             self._vocabulary,
             self._watches.videos(),
             self._record,
@@ -158,6 +160,13 @@ class _Training:
         )
         for checkpoint in self._checkpoints:
             checkpoint.remove()
+
+    def _with_trend(self) -> InterestNetwork:
+        config, until = self._config, self._run.until
+        if config.trend.power == 0:
+            return self._network
+        everything = self._watches.sequences(until, WHOLE_PAST)
+        return Trended(self._network, trend_of(everything, self._vocabulary, until, config.trend))
 
     def _checkpoint(self, phase: str) -> Checkpoint | None:
         if self._run.checkpoints is None:

@@ -14,24 +14,11 @@ from datetime import datetime
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat
 
 from features.history import MICROSECONDS_PER_DAY
 from features.vocabulary import Vocabulary
+from training.config import TrendConfig
 from training.dataset import Sequences
-
-
-class TrendConfig(BaseModel):
-    """How the trend is measured, and how much it says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    power: NonNegativeFloat = 0.0
-    """Exponent of the factor; 0: no trend. Above 1 recall falls."""
-    window_days: PositiveFloat = 1.5
-    """A play counts e times less after so many days."""
-    smoothing: PositiveFloat = 10.0
-    """Plays added to both counts."""
 
 
 def trend_of(

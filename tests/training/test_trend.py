@@ -6,8 +6,9 @@ import pytest
 from features.history import MICROSECONDS_PER_DAY
 from features.vocabulary import Vocabulary
 from tests.training.logs import at
+from training.config import TrendConfig
 from training.dataset import Sequences
-from training.trend import TrendConfig, trend_of
+from training.trend import trend_of
 
 VOCABULARY = Vocabulary(np.array([7, 8]))
 
