@@ -66,7 +66,10 @@ def simulate(config: SimulationConfig, settings: Settings) -> SimulationReport:
                 writes[-1].result()  # so that no more than two days are in memory
             writes.append(pool.submit(_write_day, arrivals, videos, users, config, settings, day_number))
     written = {day: write.result() for day, write in zip(config.days, writes, strict=True)}
-    rows = {table: {day: counts[table] for day, counts in written.items()} for table in schema.SCHEMAS}
+    rows = {
+        table: {day: counts[table] for day, counts in written.items()}
+        for table in (schema.WATCHES, schema.VIDEOS, schema.USERS)
+    }
     write_truth(settings, config, videos, truth, spoiled)
     totals: dict[str, int] = {}
     for _, kind, count in spoiled:
