@@ -67,6 +67,10 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
     store = FeatureStore(settings)
     store.apply()
     written = bring_online(store, settings, _noted_sources(settings))
+    for bundle in store.registered_bundles():
+        if not (settings.bundles / bundle).exists():
+            store.remove_bundle(bundle)
+            log.info("features of a removed bundle deleted", bundle=bundle)
     checked = _check_parity(store, settings, max(snapshot_days(settings)))
     log.info(
         "features materialized",

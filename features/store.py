@@ -4,7 +4,7 @@ import sqlite3
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,13 +16,24 @@ import feast
 import filelock
 import ibis
 import numpy as np
+import pyarrow as pa
 import redis
+import structlog
 import yaml
 from feast import RepoConfig
 from feast.errors import FeastError
-from feast.online_response import OnlineResponse
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from features.bundle import INTERESTS_KIND, Bundle
+from features.bundle_rows import KEY_VERSION, delete_bundle_rows
+from features.bundle_views import (
+    BUNDLE_ENTITY,
+    PREFIX,
+    bundle_name,
+    bundle_service,
+    bundle_views,
+    service_name,
+    ttl_of,
+)
 from features.definitions import (
     ENTITIES,
     FOREVER,
@@ -38,7 +49,7 @@ from features.definitions import (
 )
 from features.errors import StoreUnavailableError
 from features.history import History
-from features.online import online_until
+from features.online import BATCH_ROWS, online_until
 from features.recent import (
     RECENT_LENGTH,
     RecentWatch,
@@ -47,19 +58,31 @@ from features.recent import (
     pack_recent,
     unpack_recent,
 )
-from features.schema import ACTIONS, EVENT_TIMES, PROFILE, SEGMENT, USER_ID, VIDEO_IDS
+from features.schema import ACTIONS, EVENT_TIMES, PROFILE, SEGMENT, TIMESTAMP, USER_ID, VIDEO_IDS
 from features.settings import Settings
-from features.snapshots import AS_OF, KEY_OF, SEEN_PACKED, USER_RECENT
-from features.stage import write_atomically
+from features.snapshots import AS_OF, KEY_OF, SEEN_PACKED, USER_RECENT, snapshot_path
+from features.stage import write_atomically, write_parquet
 from features.user_features import UserFeatures, unpack_ids
+from features.user_vectors import (
+    ACTIVATION_PACKED,
+    USER_ACTIVATION,
+    USER_VECTORS,
+    VECTORS_PACKED,
+    VERSION,
+    WEIGHTS_PACKED,
+    pack_activation,
+    unpack_floats,
+    unpack_user_vectors,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 # Feast switches on deprecation warnings for everybody; those of its own dependencies help nobody here.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="ibis|feast")
 warnings.filterwarnings("ignore", message=r"Field name \"vector_enabled\"", category=UserWarning)
+log = structlog.get_logger(__name__)
+
 _ORDER: Final = "asked_order"
 PUSH_SECONDS: Final = 30
 """Longest wait for other processes that push, and longest time that one may hold the lock."""
@@ -88,9 +111,10 @@ class FeatureStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._folder / "feature_store.yaml", yaml.safe_dump(_config(self._settings)))
         views = feature_views(self._settings)
-        self._feast.apply([*ENTITIES.values(), *views, *services(views)])
+        of_bundles = bundle_views(self._settings)
+        self._feast.apply([*ENTITIES.values(), BUNDLE_ENTITY, *views, *of_bundles, *services(views)])
 
-    def write_rows(self, view: str, rows: "pa.Table") -> None:
+    def write_rows(self, view: str, rows: pa.Table) -> None:
         """Replace the online rows of these entities, whatever is there.
 
         Raises:
@@ -109,8 +133,9 @@ class FeatureStore:
             found = self._feast.get_online_features(features=[f"{view}:{name}"], entity_rows=asked)
         except UNAVAILABLE as error:
             raise StoreUnavailableError(f"look-up of {view} failed: {error}") from error
-        times = found.proto.results[_place_of(name, found)].event_timestamps
-        return [_moment_of(time) if time.ToMicroseconds() else None for time in times]
+        place = list(found.proto.metadata.feature_names.val).index(name)
+        times = found.proto.results[place].event_timestamps
+        return [time.ToDatetime(UTC) if time.ToMicroseconds() else None for time in times]
 
     def expires(self, view: str) -> bool:
         """Whether rows of ``view`` are only valid for a time."""
@@ -136,20 +161,32 @@ class FeatureStore:
             )
         return found.sort_values(_ORDER).drop(columns=_ORDER).reset_index(drop=True)
 
-    def lookup(self, user_id: int) -> UserFeatures | None:
+    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
         """Features of one user in a single round trip, or ``None`` if nothing at all is known.
 
+        Args:
+            bundle: ``<model>/<version>`` that was registered; then what this bundle needs is read, its own
+                rows of the user included.
+
         Raises:
-            StoreUnavailableError: the store did not answer.
+            StoreUnavailableError: the store did not answer, or the bundle is not registered.
         """
-        row = self._row(self._service(RECALL_SERVICE), {USER_ID: user_id}, f"user {user_id}")
+        service = self._service(service_name(bundle) if bundle else RECALL_SERVICE)
+        keys = {USER_ID: user_id} | ({VERSION: bundle} if bundle else {})
+        ttls = {
+            field.name: ttl_of(view.name)
+            for view in service.feature_view_projections
+            for field in view.features
+        }
+        [row] = self._rows(service, ttls, [keys], f"user {user_id}")
         if all(value is None for value in row.values()):
             return None
-        daily = History(row[VIDEO_IDS] or (), row[EVENT_TIMES] or (), row[ACTIONS] or ())
+        daily = History(*(row.get(name) or () for name in (VIDEO_IDS, EVENT_TIMES, ACTIONS)))
         recent = unpack_recent(row.get(RECENT))
         seen = unpack_ids(row[SEEN_PACKED])
         if recent:
             seen = np.union1d(seen, np.array([watch.video_id for watch in recent], dtype=np.int64))
+        activation = row.get(ACTIVATION_PACKED)
         return UserFeatures(
             user_id=user_id,
             history=merge_recent(daily, recent),
@@ -157,7 +194,65 @@ class FeatureStore:
             segment=row[SEGMENT],
             profile=list(row[PROFILE] or ()),
             feature_time=_latest(online_until(self._settings), recent),
+            vectors=unpack_user_vectors(row.get(VECTORS_PACKED), row.get(WEIGHTS_PACKED)),
+            activation=unpack_floats(activation) if activation else None,
         )
+
+    def read(self, view: str, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Online values of some entities of ``view``; ``None`` where there is none that still holds.
+
+        Raises:
+            StoreUnavailableError: the store did not answer.
+        """
+        names = [field.name for field in SCHEMA_OF[view]]
+        asked = [{KEY_OF[view]: each} for each in ids]
+        return self._rows(
+            [f"{view}:{name}" for name in names], dict.fromkeys(names, ttl_of(view)), asked, view
+        )
+
+    def register_bundle(self, bundle: Bundle) -> None:
+        """Let look-ups name ``bundle``: its feature service, and the activation record that is part of it.
+
+        Raises:
+            StoreUnavailableError: the store did not answer; run again.
+        """
+        self.apply()
+        views = [*feature_views(self._settings), *bundle_views(self._settings)]
+        self._feast.apply([bundle_service(bundle.manifest, views)])
+        self._service.cache_clear()
+        if bundle.manifest.kind == INTERESTS_KIND:
+            self._write_of_bundle(
+                USER_ACTIVATION,
+                bundle_name(bundle.manifest),
+                pack_activation(bundle),
+                bundle.manifest.created_at,
+            )
+
+    def write_user_vectors(self, bundle: str, rows: pa.Table, moment: datetime) -> None:
+        """Store the interests of users for look-ups of ``bundle``, ``<model>/<version>``.
+
+        Args:
+            rows: the result of ``user_vectors.pack_user_vectors``.
+            moment: what the interests are true for; they are served for 30 days from then.
+
+        Raises:
+            StoreUnavailableError: the store did not answer; run again.
+        """
+        self._write_of_bundle(USER_VECTORS, bundle, rows, moment)
+
+    def registered_bundles(self) -> list[str]:
+        """Bundles, ``<model>/<version>``, that look-ups can name."""
+        services = self._feast.list_feature_services()
+        return sorted(service.tags["bundle"] for service in services if "bundle" in service.tags)
+
+    def remove_bundle(self, bundle: str) -> None:
+        """Forget the service and all rows of ``<model>/<version>``."""
+        try:
+            delete_bundle_rows(bundle, self._settings, self._redis if self._settings.redis else None)
+            self._feast.delete_feature_service(service_name(bundle))
+        except UNAVAILABLE as error:
+            raise StoreUnavailableError(f"rows of {bundle} were not deleted: {error}; run again") from error
+        self._service.cache_clear()
 
     def push(self, pushed: Mapping[int, Sequence[RecentWatch]], *, length: int = RECENT_LENGTH) -> None:
         """Add watches to ``user_recent``, for the next look-up. Any number of processes may push at once.
@@ -182,29 +277,39 @@ class FeatureStore:
                     for user_id, packed in zip(users, kept.to_dict()[RECENT], strict=True)
                 ]
                 rows = {USER_ID: users, RECENT: [pack_recent(watches) for watches in merged]}
-                self._feast.push(PUSHED_WATCHES, pd.DataFrame(rows | {AS_OF: _later_than(kept)}))
+                self._feast.push(PUSHED_WATCHES, pd.DataFrame(rows | {AS_OF: datetime.now(UTC)}))
         except (*UNAVAILABLE, filelock.Timeout) as error:
             raise StoreUnavailableError(f"{len(users)} users could not be pushed: {error}") from error
 
-    def _row(
-        self, features: feast.FeatureService, keys: Mapping[str, int | str], whose: str
-    ) -> dict[str, Any]:
-        """Values by feature, ``None`` where the value is older than its view allows."""
+    def _rows(
+        self,
+        features: feast.FeatureService | list[str],
+        ttls: Mapping[str, timedelta],
+        asked: list[dict[str, Any]],
+        whose: str,
+    ) -> list[dict[str, Any]]:
+        """Values by feature for each of ``asked``, ``None`` where one is older than its view allows."""
         try:
-            found = self._feast.get_online_features(features=features, entity_rows=[dict(keys)])
+            found = self._feast.get_online_features(features=features, entity_rows=asked)
         except UNAVAILABLE as error:
             raise StoreUnavailableError(f"look-up of {whose} failed: {error}") from error
-        now = self._clock()
-        oldest = {
-            feature.name: now - TTL_OF[view.name]
-            for view in features.feature_view_projections
-            if TTL_OF[view.name] != FOREVER
-            for feature in view.features
-        }
-        times = dict(zip(found.proto.metadata.feature_names.val, found.proto.results, strict=True))
-        stale = {name for name in oldest if _moment_of(times[name].event_timestamps[0]) < oldest[name]}
         values = found.to_dict()
-        return {name: None if name in stale else values[name][0] for name in values if name not in keys}
+        rows = [{name: values[name][i] for name in values if name not in asked[i]} for i in range(len(asked))]
+        times = dict(zip(found.proto.metadata.feature_names.val, found.proto.results, strict=True))
+        now = self._clock()
+        for name, ttl in ttls.items():
+            for row, time in zip(rows, times[name].event_timestamps, strict=True):
+                if ttl != FOREVER and time.ToDatetime(UTC) < now - ttl:
+                    row[name] = None
+        return rows
+
+    def _write_of_bundle(self, view: str, bundle: str, rows: pa.Table, moment: datetime) -> None:
+        times = pa.repeat(pa.scalar(moment, TIMESTAMP), len(rows))
+        owned = rows.append_column(VERSION, pa.repeat(bundle, len(rows))).append_column(AS_OF, times)
+        write_parquet(owned, snapshot_path(self._settings, view, bundle.replace("/", "_")))
+        for first in range(0, len(owned), BATCH_ROWS):
+            self.write_rows(view, owned.slice(first, BATCH_ROWS))
+        log.info("rows of bundle online", view=view, bundle=bundle, rows=len(owned))
 
     def _push_lock(self) -> AbstractContextManager[Any]:
         """Held from reading a user's row to writing it."""
@@ -227,28 +332,13 @@ class FeatureStore:
         try:
             return self._feast.get_feature_service(name)
         except (FeastError, FileNotFoundError) as error:
+            if name.startswith(PREFIX) and name != RECALL_SERVICE and self._folder.exists():
+                raise StoreUnavailableError(
+                    f"no feature service {name}; register its bundle first"
+                ) from error
             raise StoreUnavailableError(
                 "the feature store is empty; run `facet materialize DAY` first"
             ) from error
-
-
-def _later_than(kept: OnlineResponse) -> "pd.Series[pd.Timestamp]":
-    """Now, but after what is stored: Redis ignores a row that is not newer, whoever's clock is behind."""
-    import pandas as pd
-
-    times = kept.proto.results[_place_of(RECENT, kept)].event_timestamps
-    stored = [time.ToMicroseconds() for time in times]
-    now = int(datetime.now(UTC).timestamp() * 1e6)
-    return pd.Series(pd.to_datetime([max(now, micros + 1) for micros in stored], unit="us", utc=True))
-
-
-def _place_of(feature: str, found: OnlineResponse) -> int:
-    """Where the values of ``feature`` stand among the results."""
-    return list(found.proto.metadata.feature_names.val).index(feature)
-
-
-def _moment_of(time: Timestamp) -> datetime:
-    return time.ToDatetime(UTC)
 
 
 def _latest(materialized: datetime | None, recent: Sequence[RecentWatch]) -> datetime | None:
@@ -277,5 +367,5 @@ def _config(settings: Settings) -> dict[str, Any]:
         "registry": registry,
         "offline_store": {"type": "duckdb"},
         "online_store": online,
-        "entity_key_serialization_version": 3,
+        "entity_key_serialization_version": KEY_VERSION,
     }

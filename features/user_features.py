@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from features.history import History
+from features.user_vectors import UserVectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,10 @@ class UserFeatures:
     profile: list[str] = field(default_factory=list)
     feature_time: datetime | None = None
     """End of the day that the history was built for."""
+    vectors: UserVectors | None = None
+    """Interests that the bundle of the look-up stored for this user."""
+    activation: Float32[np.ndarray, " K"] | None = None
+    """How often training of the bundle of the look-up activated each interest, faded."""
 
 
 @runtime_checkable
