@@ -8,14 +8,19 @@ Recommendation, KDD 2020).
 Shape letters: B users, K interests, M hits per interest, N results, C candidates of the merge.
 """
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from features.top import NO_PLACE, best_of
 
+Fusion = Literal["arithmetic", "geometric", "reciprocal_rank"]
+FLOOR: Final = 0.01
+"""Smallest number that enters a geometric mean."""
 NO_VIDEO: Final = -1
 """Fills the places of a result that nothing was found for."""
 
@@ -93,6 +98,59 @@ def diversify(
         np.where(missing, -np.inf, np.take_along_axis(candidates.scores, chosen, axis=1)),
         np.where(missing, -1, np.take_along_axis(candidates.interests, chosen, axis=1)),
     )
+
+
+def merge_channels(
+    lists: Sequence[Merged], weights: Sequence[float], top_n: int, *, fusion: Fusion = "arithmetic"
+) -> Merged:
+    """The ``top_n`` best videos of several channels, whose scores are of different kinds.
+
+    ``arithmetic``: the scores of a list become 1 for its first and 0 for its last; weighted sum, where a
+    video that a channel did not find has 0. ``geometric``: the weighted geometric mean of the same numbers,
+    none of them below ``FLOOR``: a video must please every channel. ``reciprocal_rank``: the sum of
+    weight / (60 + rank) (Cormack, Clarke and Buettcher, SIGIR 2009).
+
+    Args:
+        lists: one per channel, of the same users; deeper than ``top_n`` lets channels agree more often.
+        weights: of the channels, at least 0.
+    """
+    if len(lists) != len(weights) or min(weights, default=0) < 0 or not sum(weights):
+        raise ValueError(f"{len(lists)} channels need as many weights, none below 0 and one above: {weights}")
+    shares = np.asarray(weights, dtype=float) / sum(weights)
+    floor = np.log(FLOOR) if fusion == "geometric" else 0.0
+    worth = [share * (_calibrated(found, fusion) - floor) for found, share in zip(lists, shares, strict=True)]
+    ids = np.concatenate([found.video_ids for found in lists], axis=1)
+    values = np.concatenate(worth, axis=1)
+    interests = np.concatenate([found.interests for found in lists], axis=1)
+
+    order = np.argsort(ids, axis=1, kind="stable")
+    ids, values, interests = (np.take_along_axis(part, order, axis=1) for part in (ids, values, interests))
+    is_first = np.append(True, ids.ravel()[1:] != ids.ravel()[:-1])
+    is_first[:: ids.shape[1]] = True
+    starts = np.flatnonzero(is_first)
+    total = np.full(ids.size, -np.inf)
+    total[starts] = np.add.reduceat(values.ravel(), starts) + floor
+    total[ids.ravel() == NO_VIDEO] = -np.inf
+    by_video = interests.ravel().copy()
+    by_video[starts] = np.maximum.reduceat(interests.ravel(), starts)
+    places, scores = best_of(total.reshape(ids.shape), top_n)
+    missing = places == NO_PLACE
+    found_ids = np.take_along_axis(ids, np.maximum(places, 0), axis=1)
+    found_by = np.take_along_axis(by_video.reshape(ids.shape), np.maximum(places, 0), axis=1)
+    return Merged(np.where(missing, NO_VIDEO, found_ids), scores, np.where(missing, -1, found_by))
+
+
+def _calibrated(found: Merged, fusion: Fusion) -> Float[np.ndarray, "B N"]:
+    if fusion == "reciprocal_rank":
+        return np.broadcast_to(1 / (60 + np.arange(found.scores.shape[1])), found.scores.shape)
+    scores = np.where(found.video_ids == NO_VIDEO, np.nan, found.scores).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # users for whom the channel found nothing
+        lowest, highest = np.nanmin(scores, axis=1, keepdims=True), np.nanmax(scores, axis=1, keepdims=True)
+    differ = highest > lowest
+    shares = np.where(differ, (scores - lowest) / np.where(differ, highest - lowest, 1), 1.0)
+    shares[np.isnan(scores)] = 0
+    return np.log(np.maximum(shares, FLOOR)) if fusion == "geometric" else shares
 
 
 def _nothing(num_users: int, width: int) -> Merged:

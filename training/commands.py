@@ -66,6 +66,19 @@ def evaluate(
 
 
 @app.command()
+def union(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", exists=True, file_okay=False)],
+    days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Find the weights that fuse several bundles best: chosen on the half "tune", judged on "report"."""
+    from training.union import tune_union
+
+    found = tune_union(bundles, *parse_span(days), settings=Settings())
+    report(found.report.metrics | {"fusion": found.fusion, "weights": found.weights}, as_json)
+
+
+@app.command()
 def leaderboard(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", exists=True, dir_okay=False, help="TOML")],
     parallel: Annotated[int, typer.Option(min=1, help="rows trained at once")] = 1,

@@ -102,7 +102,7 @@ def judge_bundle(
     return judge(
         open_ranker(bundle, capacity=capacity),
         Past.read(log, start),
-        _of(targets, users),
+        part_of(targets, users),
         Catalogue.read(log),
     )
 
@@ -134,7 +134,7 @@ def judge(ranker: Ranker, past: Past, targets: IdLists, catalogue: Catalogue) ->
     return tally.judgement(group_users(past.histories, catalogue, targets.keys))
 
 
-def _of(lists: IdLists, keys: Int64[np.ndarray, " B"]) -> IdLists:
+def part_of(lists: IdLists, keys: Int64[np.ndarray, " B"]) -> IdLists:
     """The part of ``lists`` with these ascending keys."""
     places, ids = lists.pairs(keys)
     sizes = np.bincount(places, minlength=len(keys))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from features.merge import Merged, diversify, merge_hits
+from features.merge import FLOOR, Fusion, Merged, diversify, merge_channels, merge_hits
 
 
 def test_a_video_found_twice_stays_under_its_best_interest() -> None:
@@ -137,3 +137,47 @@ def test_a_short_list_stays_short_and_says_so() -> None:
 def test_variety_cannot_be_punished() -> None:
     with pytest.raises(ValueError, match="at least 0"):
         diversify(CANDIDATES, CATEGORIES, 2, diversity=-0.1)
+
+
+def listed(ids: list[int], scores: list[float], interests: list[int] | None = None) -> Merged:
+    """The list of one user."""
+    found_by = np.array([interests or [-1] * len(ids)])
+    return Merged(np.array([ids]), np.array([scores], dtype=float), found_by)
+
+
+FIRST = listed([1, 2, 3], [30.0, 20.0, 10.0], [0, 1, 0])
+"""Calibrated: 1, .5, 0."""
+SECOND = listed([2, 9, -1], [0.5, 0.1, -np.inf])
+"""Calibrated: 1, 0."""
+
+
+@pytest.mark.parametrize(
+    ("fusion", "expected"),
+    [
+        ("arithmetic", {2: 0.75 * 0.5 + 0.25, 1: 0.75, 3: 0.0, 9: 0.0}),
+        ("geometric", {2: 0.75 * np.log(0.5), 1: 0.25 * np.log(FLOOR), 3: np.log(FLOOR), 9: np.log(FLOOR)}),
+        ("reciprocal_rank", {2: 0.75 / 61 + 0.25 / 60, 1: 0.75 / 60, 3: 0.75 / 62, 9: 0.25 / 61}),
+    ],
+)
+def test_channels_of_different_scores_are_fused(fusion: Fusion, expected: dict[int, float]) -> None:
+    merged = merge_channels([FIRST, SECOND], [3.0, 1.0], 5, fusion=fusion)
+    ranked = sorted(expected, key=lambda video: (-expected[video], video))
+    assert merged.video_ids.tolist() == [[*ranked, -1]]
+    assert merged.scores[0, :4] == pytest.approx([expected[video] for video in ranked])
+    assert merged.interests[0, list(ranked).index(2)] == 1, "the interest that found it is kept"
+
+
+def test_a_channel_alone_keeps_its_order_and_one_of_weight_0_says_nothing() -> None:
+    assert merge_channels([FIRST], [0.2], 3).video_ids.tolist() == FIRST.video_ids.tolist()
+    assert merge_channels([FIRST, SECOND], [1.0, 0.0], 2).video_ids.tolist() == [[1, 2]]
+
+
+def test_users_without_a_hit_in_any_channel_get_nothing() -> None:
+    nothing = listed([-1, -1], [-np.inf, -np.inf])
+    assert merge_channels([nothing, nothing], [1.0, 1.0], 2).video_ids.tolist() == [[-1, -1]]
+
+
+def test_weights_must_fit_the_channels() -> None:
+    for weights in ([1.0], [1.0, -1.0], [0.0, 0.0]):
+        with pytest.raises(ValueError, match="need as many weights"):
+            merge_channels([FIRST, SECOND], weights, 2)
