@@ -182,7 +182,12 @@ def channels_of(given: Sequence[Bundle], live: Release | None, settings: Setting
     """
     channels: dict[str, str] = {}
     for bundle in given:
-        channel = CHANNEL_OF_KIND[bundle.manifest.kind]
+        channel = CHANNEL_OF_KIND.get(bundle.manifest.kind)
+        if channel is None:
+            raise BadInputError(
+                f"{bundle.name} is of kind {bundle.manifest.kind!r}, which has no channel in serving yet; "
+                f"publish bundles of kind {', '.join(CHANNEL_OF_KIND)}"
+            )
         if channel in channels:
             raise BadInputError(
                 f"{channels[channel]} and {bundle.name} both fill channel {channel!r}; publish one of them"
