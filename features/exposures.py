@@ -8,10 +8,14 @@ watches, with them or days later: then the partitions of watches that they belon
 anew. So a partition depends on what landed, not on the order in which it was ingested.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from features.days import add_days
-from features.schema import CHANNEL, EVENT_TIME, EXTRA, INTEREST, REQUEST_ID, VIDEO_ID
+from features.errors import StaleStageError
+from features.lake import Lake
+from features.schema import CHANNEL, EVENT_TIME, EXPOSURES, EXTRA, INTEREST, REQUEST_ID, VIDEO_ID, WATCHES
+from features.stage import Partition
 
 FROM_EXPOSURE: Final = "from_exposure"
 """Key in ``extra`` of a watch: the columns that were filled."""
@@ -56,6 +60,25 @@ def own_sql(watches: str) -> str:
         SELECT * REPLACE ({", ".join(own)}, CASE WHEN {_NOTE} = '' THEN {EXTRA} ELSE {rest} END AS {EXTRA})
         FROM {watches}
     """
+
+
+def require_current(lake: Lake, partitions: Sequence[Partition]) -> None:
+    """Refuse a stage if exposures of its watches, or watches of its exposures, changed since.
+
+    Raises:
+        StaleStageError: another ingest committed days beside these; stage again.
+    """
+    staged = {(partition.table, partition.day) for partition in partitions}
+    for partition in partitions:
+        for day, files in partition.exposure_files.items():
+            if lake.partition_files(EXPOSURES, day) != files:
+                raise StaleStageError(f"exposures of {day} changed; ingest {partition.day} again")
+    shown = {day for table, exposed in staged if table == EXPOSURES for day in watch_days(exposed)}
+    new = {day for day in shown & lake.day_counts(WATCHES).keys() if (WATCHES, day) not in staged}
+    if new:
+        raise StaleStageError(
+            f"watches of {', '.join(sorted(new))} came meanwhile; ingest their exposures again"
+        )
 
 
 def _filled(name: str) -> str:

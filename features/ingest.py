@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 import structlog
 
 from features.errors import RetryLaterError, StaleStageError
+from features.exposures import require_current
+from features.home_lock import beside_others
 from features.lake import Lake, connect, curated_schema, rows_checksum
 from features.landing import Landing
 from features.landing_manifest import Manifest, pending_days, rules_key
@@ -62,6 +64,7 @@ def ingest(days: Sequence[str] | None = None, *, settings: Settings | None = Non
     return Stage.open(Path(folder))
 
 
+@beside_others
 def stage(days: Sequence[str], *, settings: Settings | None = None) -> str:
     """Build the partitions that the landing folders of ``days`` lead to, and return the stage's folder.
 
@@ -92,18 +95,20 @@ def stage(days: Sequence[str], *, settings: Settings | None = None) -> str:
     return str(folder)
 
 
+@beside_others
 def commit(folder: str, *, settings: Settings | None = None) -> list[str]:
     """Replace the partitions of a validated stage in the lake; returns the landing days.
 
     Raises:
         InvalidDataError: the stage has not passed validation.
-        StaleStageError: a partition changed since it was staged; stage again.
+        StaleStageError: a partition, or exposures that one was filled from, changed since; stage again.
     """
     settings = settings or Settings()
     place = Path(folder)
     staged = Stage.open(place)
     require_validated(place)
     lake = Lake(settings)
+    require_current(lake, staged.partitions)
     for table, parts in groupby(staged.partitions, key=lambda partition: partition.table):
         calls = [(lake, partition, place) for partition in parts]
         first = 0 if lake.has(table) else 1  # two threads cannot both create the table

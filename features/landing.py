@@ -14,10 +14,10 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from features.errors import BadInputError, RetryLaterError
-from features.schema import USERS, VIDEOS, WATCHES
+from features.schema import EXPOSURES, USERS, VIDEOS, WATCHES
 from features.settings import Settings
 
-TABLES: Final = (VIDEOS, USERS, WATCHES)
+TABLES: Final = (VIDEOS, USERS, EXPOSURES, WATCHES)
 FORMATS: Final = (".jsonl", ".csv", ".parquet")
 COMPLETE: Final = ".complete"
 """An empty file that a producer may write last: the day is ingested without waiting for midnight."""

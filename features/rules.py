@@ -10,11 +10,15 @@ from typing import Final
 import pyarrow as pa
 
 from features.schema import (
+    ARM,
     CHANNEL,
     DEVICE,
     DURATION_SECONDS,
     EVENT_TIME,
+    EXPOSURES,
     INTEREST,
+    RANK,
+    RELEASE,
     REQUEST_ID,
     RULE,
     SCENE,
@@ -44,10 +48,14 @@ _FALSE: Final = "('false', '0', '0.0', 'f')"
 
 _NON_NEGATIVE: Final[dict[str, tuple[str, ...]]] = {
     WATCHES: (USER_ID, VIDEO_ID, WATCH_SECONDS, INTEREST),
+    EXPOSURES: (USER_ID, VIDEO_ID, RANK, INTEREST),
     VIDEOS: (VIDEO_ID, UPLOADER_ID, DURATION_SECONDS),
     USERS: (USER_ID,),
 }
-_SHORT_TEXT: Final[dict[str, tuple[str, ...]]] = {WATCHES: (SCENE, DEVICE, REQUEST_ID, CHANNEL)}
+_SHORT_TEXT: Final[dict[str, tuple[str, ...]]] = {
+    WATCHES: (SCENE, DEVICE, REQUEST_ID, CHANNEL),
+    EXPOSURES: (REQUEST_ID, CHANNEL, RELEASE, ARM),
+}
 
 
 def judged_sql(table: str, landed_before: datetime, source: str) -> str:
@@ -90,9 +98,12 @@ def rule_sql(table: str, landed_before: datetime) -> str:
         for name in _SHORT_TEXT.get(table, ())
     ]
     if table == WATCHES:
+        checks.append(
+            (f"{_number(WATCH_SECONDS)} > {MAX_WATCH_SECONDS}", f"'{WATCH_SECONDS} is longer than a day'")
+        )
+    if EVENT_TIME in SCHEMAS[table].names:
         late = f"'{EVENT_TIME} lies after its landing day: clock ahead'"
         checks += [
-            (f"{_number(WATCH_SECONDS)} > {MAX_WATCH_SECONDS}", f"'{WATCH_SECONDS} is longer than a day'"),
             (
                 f"{_time(EVENT_TIME)} < {_moment(_EARLIEST_MOMENT)}",
                 f"'{EVENT_TIME} is before {_EARLIEST_MOMENT:%Y-%m-%d}'",

@@ -50,6 +50,8 @@ class Partition(BaseModel):
     day: str
     rows: int
     base_files: list[str]
+    exposure_files: dict[str, list[str]] = {}
+    """Of watches: day to the lake's files of exposures that they were filled from."""
 
     def path(self, stage: Path) -> Path:
         """The staged rows."""

@@ -14,13 +14,30 @@ import pyarrow as pa
 
 from features.days import end_of
 from features.errors import BadInputError
+from features.exposures import exposure_days, filled_sql, watch_days
 from features.lake import ORDER, PARTITION, Lake, connect, cursor
 from features.landing import TABLES, Landing, LandingFile
 from features.replays import drop_replaced, is_replay
 from features.rules import judged_sql
-from features.schema import EVENT_TIME, FILE, KEYS, LANDING_DAY, LINE, RAW, RULE, SCHEMAS, WATCHES
+from features.schema import (
+    CHANNEL,
+    EVENT_DAY,
+    EVENT_TIME,
+    EXPOSURES,
+    FILE,
+    INTEREST,
+    KEYS,
+    LANDING_DAY,
+    LINE,
+    RAW,
+    REQUEST_ID,
+    RULE,
+    SCHEMAS,
+    VIDEO_ID,
+    WATCHES,
+)
 from features.side_by_side import side_by_side
-from features.sql import literal
+from features.sql import literal, parquet_rows
 from features.stage import QUARANTINE, Counts, Partition, write_parquet
 from features.text_rows import text_rows
 
@@ -89,8 +106,10 @@ class StagedRows:
 
     def build_partitions(self) -> list[Partition]:
         """Write every partition that the rows lead to, whole: with the lake's rows of other landing days."""
-        wanted = [(table, day) for table in TABLES for day in self._touched(table)]
-        return side_by_side(self._build_partition, wanted)
+        exposures = [(EXPOSURES, day) for day in self._touched(EXPOSURES)]
+        others = [(table, day) for table in TABLES if table != EXPOSURES for day in self._touched(table)]
+        built = side_by_side(self._build_partition, exposures)  # first: watches are filled from them
+        return built + side_by_side(self._build_partition, others)
 
     def count(self) -> list[Counts]:
         """Where the rows of each landing day went; the numbers come from different queries on purpose."""
@@ -109,7 +128,7 @@ class StagedRows:
     def _append_typed(self, table: str, day: str, order: int, file: LandingFile) -> None:
         sql = cursor(self._sql)
         told = "true" if is_replay(file.name) else f"{RULE} IS NOT NULL"  # nobody asks where good rows were
-        row_day = _EVENT_DAY if table == WATCHES else f"DATE '{day}'"
+        row_day = _EVENT_DAY if PARTITION[table] == EVENT_DAY else f"DATE '{day}'"
         try:
             sql.register("text_rows", text_rows(sql, table, self._landing.fetch(file)))
             sql.execute(f"""
@@ -128,7 +147,11 @@ class StagedRows:
         found = self._sql.execute(
             f"SELECT DISTINCT {ROW_DAY} FROM {table}_rows WHERE {RULE} IS NULL"
         ).fetchall()
-        return sorted({str(day) for (day,) in found} | self._lake.days_landed_on(table, self._landed[table]))
+        days = {str(day) for (day,) in found} | self._lake.days_landed_on(table, self._landed[table])
+        if table == WATCHES:
+            shown = {day for exposed in self._touched(EXPOSURES) for day in watch_days(exposed)}
+            days |= shown & self._lake.day_counts(WATCHES).keys()
+        return sorted(days)
 
     def _build_partition(self, table: str, day: str) -> Partition:
         sql = cursor(self._sql)
@@ -136,7 +159,7 @@ class StagedRows:
         candidates = self._candidates(sql, table, day)
         key, earliest = KEYS[table], f"{LANDING_DAY}, {FILE_ORDER}, {LINE}"
         sql.execute(f"""
-            CREATE TEMP TABLE repeated AS SELECT {key} FROM ({candidates}) GROUP BY 1 HAVING count(*) > 1;
+            CREATE TEMP TABLE repeated AS SELECT {key} FROM ({candidates}) GROUP BY ALL HAVING count(*) > 1;
             CREATE TEMP TABLE ranked AS
             SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {earliest}) AS place
             FROM ({candidates}) SEMI JOIN repeated USING ({key});
@@ -148,11 +171,14 @@ class StagedRows:
                  UNION ALL SELECT * EXCLUDE (place) FROM ranked WHERE place = 1)
             """
         partition = Partition(table=table, day=day, rows=0, base_files=base_files)
+        kept = best
+        if table == WATCHES:
+            partition, kept = self._filled(sql, best, partition)
         path = partition.path(self._folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         columns = ", ".join((*SCHEMAS[table].names, LANDING_DAY, f"'{day}' AS {PARTITION[table]}"))
         [(rows,)] = sql.execute(
-            f"COPY (SELECT {columns} FROM {best} ORDER BY {', '.join(ORDER[table])}) TO {literal(str(path))}"
+            f"COPY (SELECT {columns} FROM {kept} ORDER BY {', '.join(ORDER[table])}) TO {literal(str(path))}"
         ).fetchall()
         sql.execute(f"""
             INSERT INTO {table}_outcomes
@@ -175,6 +201,23 @@ class StagedRows:
             SELECT {columns}, {FILE_ORDER}, {LINE} FROM {table}_rows
             WHERE {RULE} IS NULL AND {ROW_DAY} = DATE '{day}'
         """
+
+    def _filled(
+        self, sql: duckdb.DuckDBPyConnection, watches: str, partition: Partition
+    ) -> tuple[Partition, str]:
+        """``watches`` with what exposures say of them, staged ones or the lake's, whose files are noted."""
+        columns = ", ".join((REQUEST_ID, VIDEO_ID, CHANNEL, INTEREST, EVENT_TIME))
+        places = {day: self._folder / EXPOSURES / f"{day}.parquet" for day in exposure_days(partition.day)}
+        staged = [path for path in places.values() if path.exists()]
+        rest = [day for day, path in places.items() if not path.exists()]
+        files = {day: self._lake.partition_files(EXPOSURES, day) for day in rest}
+        noted = partition.model_copy(update={"exposure_files": files})
+        if not staged and not self._lake.has(EXPOSURES):
+            return noted, watches
+        sql.register("lake_exposures", self._lake.scan(sql, EXPOSURES, rest).project(columns))
+        parts = ["FROM lake_exposures", *(f"SELECT {columns} FROM {parquet_rows(path)}" for path in staged)]
+        exposures = " UNION ALL ".join(parts)
+        return noted, f"({filled_sql(watches, f'({exposures})')})"
 
     def _count(self, table: str, day: str) -> Counts:
         rows = f"FROM {table}_rows WHERE {LANDING_DAY} = '{day}'"

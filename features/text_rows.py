@@ -2,7 +2,7 @@
 
 Every column comes out as text; ``features/rules.py`` types it. So a bad value is one bad row, never a
 file that cannot be read. Columns that Facet does not know go together into ``extra``, a JSON object. CSV
-fields may be quoted but not span lines. Blank lines are no rows.
+fields may be quoted but not span lines. Blank lines are no rows, nor are rows of nulls in Parquet.
 """
 
 import csv
@@ -115,6 +115,7 @@ def _parquet_query(table: str, path: Path) -> str:
         SELECT file_row_number + 1 AS {LINE}, to_json({{{row}}})::VARCHAR AS {RAW},
                NULL::VARCHAR AS {PROBLEM}, {_select(columns)}
         FROM read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false)
+        WHERE {" OR ".join(f"{identifier(name)} IS NOT NULL" for name in present.names)}
     """
 
 
