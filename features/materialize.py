@@ -15,11 +15,13 @@ from features.home_lock import beside_others
 from features.lake import Lake
 from features.landed import sources_of
 from features.online import bring_online, forget_online
+from features.point_in_time import features_as_of
 from features.schema import USER_ID, VIDEO_IDS, WATCHES
 from features.settings import Settings
 from features.snapshots import (
     SEEN_PACKED,
     USER_HISTORY,
+    USER_SEEN,
     build_snapshots,
     snapshot_days,
     snapshot_path,
@@ -109,8 +111,10 @@ def _check_parity(store: "FeatureStore", settings: Settings, day: str) -> int:
     sample = random.Random(day).sample(users, min(PARITY_SAMPLE, len(users)))
     if not sample:
         return 0
-    offline = store.point_in_time(sample, [end_of(day)] * len(sample))
-    for user_id, video_ids, packed in zip(sample, offline[VIDEO_IDS], offline[SEEN_PACKED], strict=True):
+    moments = [end_of(day)] * len(sample)
+    histories, seen = (features_as_of(view, sample, moments, settings) for view in (USER_HISTORY, USER_SEEN))
+    expected = zip(histories[VIDEO_IDS].to_pylist(), seen[SEEN_PACKED].to_pylist(), strict=True)
+    for user_id, (video_ids, packed) in zip(sample, expected, strict=True):
         online = store.lookup(user_id)
         if (
             online is None

@@ -141,19 +141,26 @@ class FeatureStore:
         """Whether rows of ``view`` are only valid for a time."""
         return TTL_OF[view] != FOREVER
 
-    def point_in_time(self, user_ids: list[int], moments: list[datetime]) -> "pd.DataFrame":
-        """What the recall service held for each user at each moment, one row per pair and in their order.
+    def point_in_time(
+        self, ids: list[int], moments: list[datetime], view: str | None = None
+    ) -> "pd.DataFrame":
+        """What was known of each entity at each moment, by Feast's join; one row per pair and in their order.
+
+        Args:
+            view: what is joined; what recall reads of a user if ``None``.
 
         Raises:
             StoreUnavailableError: the join lost or multiplied rows.
         """
         import pandas as pd
 
-        asked = pd.DataFrame({USER_ID: user_ids, AS_OF: pd.to_datetime(pd.Series(moments), utc=True)})
+        key = KEY_OF[view] if view else USER_ID
+        asked = pd.DataFrame({key: ids, AS_OF: pd.to_datetime(pd.Series(moments), utc=True)})
         asked[_ORDER] = range(len(asked))
-        found = self._feast.get_historical_features(
-            entity_df=asked, features=self._service(OFFLINE_SERVICE)
-        ).to_df()
+        features = self._service(OFFLINE_SERVICE)
+        if view:
+            features = [f"{view}:{field.name}" for field in SCHEMA_OF[view]]
+        found = self._feast.get_historical_features(entity_df=asked, features=features).to_df()
         _close_offline_store()
         if len(found) != len(asked):
             raise StoreUnavailableError(
