@@ -30,6 +30,7 @@ from training.config import InterestConfig
 from training.dataset import Sequences
 from training.examples import NextItem
 from training.group import Group
+from training.items import Items
 from training.models.comirec import ComirecConfig, SelfAttentionNetwork
 from training.models.sasrec import SasrecConfig, SasrecNetwork
 from training.models.single_activation import SingleActivationConfig, SingleActivationNetwork
@@ -68,7 +69,7 @@ def network_of(name: str, num_rows: int) -> tuple[InterestNetwork, InterestConfi
         return SasrecNetwork(num_rows, sasrec), sasrec
     if name == "single_activation":
         single = SingleActivationConfig.model_validate(SHAPE)
-        return SingleActivationNetwork(num_rows, single), single
+        return SingleActivationNetwork(Items(num_rows, {}), single), single
     comirec = ComirecConfig.model_validate(SHAPE)
     return SelfAttentionNetwork(num_rows, comirec), comirec
 

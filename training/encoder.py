@@ -25,6 +25,7 @@ from features.positives import NUM_ACTION_BITS
 from features.schema import PAD_ROW
 from training.action_bits import action_bits
 from training.config import EncoderConfig
+from training.side_features import SideFeatures
 from training.tables import RowTable
 
 NUM_AGE_BUCKETS: Final = 16
@@ -41,9 +42,10 @@ class HistoryEncoder(nn.Module):
 
     Args:
         num_rows: rows of the video table, padding included.
+        side: adds what else is known of a video to its vector.
     """
 
-    def __init__(self, num_rows: int, config: EncoderConfig) -> None:
+    def __init__(self, num_rows: int, config: EncoderConfig, side: SideFeatures | None = None) -> None:
         super().__init__()
         dim, dropout = config.dim, config.dropout
         self.is_causal = config.is_causal
@@ -52,6 +54,7 @@ class HistoryEncoder(nn.Module):
         self.block_length = config.block_length
         self.history_length = config.history_length
         self.videos = RowTable(num_rows, dim, VIDEO_SPREAD)
+        self.side = side
         self.actions = nn.Linear(NUM_ACTION_BITS, dim)
         self.gates = nn.Linear(NUM_ACTION_BITS, dim)
         self.ages = nn.Embedding(NUM_AGE_BUCKETS, dim)
@@ -80,7 +83,7 @@ class HistoryEncoder(nn.Module):
         """Tokens, and which of them are real; the start token comes first."""
         watched = self._kept(video_rows != PAD_ROW)
         bits = F.embedding(actions, self.bits_of_code)  # (B, L, bits)
-        videos = self.videos(video_rows) * (1 + self.gates(bits))
+        videos = self.video_vectors(video_rows) * (1 + self.gates(bits))
         ages = gap_bucket(age_days, watched) if self.is_causal else age_bucket(age_days, watched)
         tokens = videos + self.actions(bits) + self.ages(ages) + self.places(self._place(watched))
         tokens = self.dropout(tokens)
@@ -93,6 +96,11 @@ class HistoryEncoder(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens, mask)
         return tokens, real
+
+    def video_vectors(self, rows: Int64[Tensor, "*S"]) -> Float[Tensor, "*S D"]:
+        """Vectors of videos, with their side features."""
+        videos = self.videos(rows)
+        return videos if self.side is None else videos + self.side(rows)
 
     def _kept(self, watched: Bool[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
         """In training, forget a random share of the watches."""

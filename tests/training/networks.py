@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from training.config import Objective
-from training.items import Items
+from training.items import Field, Items
 from training.models.comirec import ComirecConfig, DynamicRoutingNetwork, SelfAttentionNetwork
 from training.models.mean_pooling import MeanPoolingConfig, MeanPoolingNetwork
 from training.models.mind import MindConfig, MindNetwork
@@ -30,7 +30,8 @@ def items_of(num_rows: int) -> Items:
         [np.where(rows % 5 < 3, 1 + rows % 4, 0), np.where(rows % 5 < 1, 1 + rows % 3, 0)], axis=1
     )
     tags[0] = 0
-    return Items(num_rows, rows % 3, 3, tags, 5)
+    one = {name: Field(rows[:, None] % 4, 4) for name in ("category", "language", "duration", "published")}
+    return Items(num_rows, {"uploader_id": Field(rows[:, None] % 3, 3), "tag_ids": Field(tags, 5), **one})
 
 
 NETWORKS: Final[dict[str, Callable[[int, Objective], InterestNetwork]]] = {
@@ -56,7 +57,13 @@ NETWORKS: Final[dict[str, Callable[[int, Objective], InterestNetwork]]] = {
         num_rows, SasrecConfig.model_validate(ONE_INTEREST | {"objective": objective})
     ),
     "single_activation": lambda num_rows, objective: SingleActivationNetwork(
-        num_rows, SingleActivationConfig.model_validate(SMALL | {"objective": objective})
+        items_of(num_rows), SingleActivationConfig.model_validate(SMALL | {"objective": objective})
+    ),
+    "single_activation_side": lambda num_rows, objective: SingleActivationNetwork(
+        items_of(num_rows),
+        SingleActivationConfig.model_validate(
+            SMALL | {"objective": objective, "side_features": "uploader_id, tag_ids,category"}
+        ),
     ),
 }
 SINGLE: Final = frozenset({"mean_pooling", "sasrec"})

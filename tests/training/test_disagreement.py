@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from features.vocabulary import Vocabulary
-from tests.training.networks import SMALL
+from tests.training.networks import SMALL, items_of
 from tests.training.test_examples import POSITIVE, sequences
 from training.activation import ActivationRecord
 from training.disagreement import (
@@ -60,7 +60,7 @@ def trained_measure(name: str, weight: float) -> float:
     users = [[(int(v), POSITIVE) for v in random.permutation(19)[:8] + 1 + 19 * (u % 2)] for u in range(64)]
     examples = HiddenSets(sequences(*users), Vocabulary(np.arange(1, 40)), config)
     torch.manual_seed(0)
-    network = SingleActivationNetwork(40, config)
+    network = SingleActivationNetwork(items_of(40), config)
     record = ActivationRecord(np.arange(64), config.num_interests, 1.0)
     fit(network, examples, NegativeSampler(torch.ones(40), 16, 0.5), config, plan=Plan(10), record=record)
     batch = examples.make(np.arange(64), np.random.default_rng(1))

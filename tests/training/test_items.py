@@ -1,29 +1,38 @@
-"""Uploaders and tags by row."""
+"""Uploaders, tags and other values by row."""
 
 import numpy as np
 import pyarrow as pa
 
+from features.lake import curated_schema
+from features.schema import VIDEOS as VIDEO_TABLE
 from features.vocabulary import Vocabulary
+from tests.training.logs import at
 from training.items import Items
 
-VIDEOS = pa.table(
-    {
-        "video_id": [10, 20, 30, 99],
-        "uploader_id": pa.array([7, None, 5, 7], pa.int64()),
-        "tag_ids": pa.array([[3, 1], None, [3], [8]], pa.list_(pa.int64())),
-    }
+SNAPSHOT = pa.Table.from_pylist(
+    [
+        {"video_id": 10, "uploader_id": 7, "tag_ids": [3, 1], "category": "b", "duration_seconds": 7.0},
+        {"video_id": 20, "tag_ids": None, "category": None, "published_at": at(0.5)},
+        {"video_id": 30, "uploader_id": 5, "tag_ids": [3], "category": "a", "published_at": at(0.9)},
+        {"video_id": 99, "uploader_id": 9, "tag_ids": [8], "category": "c"},
+    ],
+    schema=curated_schema(VIDEO_TABLE),
 )
+VOCABULARY = Vocabulary(np.array([30, 40, 10, 20]))
+"""Rows 1..4; 40 is not in the snapshot, 99 not in the vocabulary."""
 
 
-def test_each_row_has_its_uploader_and_its_tags() -> None:
-    items = Items.of(Vocabulary(np.array([30, 40, 10, 20])), VIDEOS)
-    # Rows 1..4 are the videos 30, 40 (not in the snapshot), 10, 20; uploaders 5, 7 are rows 1, 2.
-    assert items.uploader_rows.tolist() == [0, 1, 0, 2, 0]
-    # Tags 1, 3, 8 are rows 1, 2, 3.
-    assert items.tag_rows.tolist() == [[0, 0], [2, 0], [0, 0], [2, 1], [0, 0]]
-    assert (items.num_rows, items.num_uploader_rows, items.num_tag_rows) == (5, 3, 4)
+def test_each_row_has_its_values() -> None:
+    fields = Items.of(VOCABULARY, SNAPSHOT).fields
+    assert fields["uploader_id"].rows.tolist() == [[0], [1], [0], [2], [0]], "5 and 7 are rows 1 and 2"
+    assert fields["tag_ids"].rows.tolist() == [[0, 0], [2, 0], [0, 0], [2, 1], [0, 0]]
+    assert fields["category"].rows.tolist() == [[0], [1], [0], [2], [0]]
+    assert fields["published"].rows.tolist() == [[0], [1], [0], [0], [1]], "of one day"
+    assert fields["duration"].rows.tolist() == [[0], [0], [0], [1], [0]]
+    assert {name: field.num_rows for name, field in fields.items()} == {
+        "uploader_id": 3, "tag_ids": 3, "category": 3, "language": 1, "duration": 2, "published": 2,
+    }  # fmt: skip
 
 
-def test_videos_without_any_tag_have_one_empty_column() -> None:
-    bare = VIDEOS.set_column(2, "tag_ids", pa.array([None] * 4, pa.list_(pa.int64())))
-    assert Items.of(Vocabulary(np.array([10])), bare).tag_rows.tolist() == [[0], [0]]
+def test_a_field_that_nobody_has_is_one_empty_column() -> None:
+    assert Items.of(Vocabulary(np.array([20])), SNAPSHOT).fields["tag_ids"].rows.tolist() == [[0], [0]]

@@ -30,6 +30,7 @@ from training.items import Items
 from training.models import Run, Trained
 from training.network import InterestNetwork, Routed
 from training.pooling import pool, pool_prefixes
+from training.side_features import FieldVectors
 from training.tables import RowTable
 from training.tokens import Zero
 from training.trainer import Recipe, train_interests
@@ -38,9 +39,6 @@ NUM_FIELDS: Final = 3
 """Video, uploader, tags."""
 NUM_POOLS: Final = 3
 """Positives, all watches, latest watches."""
-SHARED_SPEED: Final = 10.0
-"""Factor on the stored uploader and tag vectors: they learn at the dense rate, a tenth of the video table's,
-and Adam's steps do not depend on the scale of the gradient."""
 OLDEST_LOGIT: Final = -30.0
 """Weights of the latest watches stop falling at e to this: any less, and the squares of a prefix vanish."""
 
@@ -81,28 +79,12 @@ class VideoFields(nn.Module):
     def __init__(self, items: Items, dim: int) -> None:
         super().__init__()
         self.videos = RowTable(items.num_rows, dim, VIDEO_SPREAD)
-        self.uploaders = nn.Embedding(items.num_uploader_rows, dim)
-        self.tags = nn.Embedding(items.num_tag_rows, dim)
-        for table in (self.uploaders, self.tags):
-            nn.init.normal_(table.weight, std=VIDEO_SPREAD / SHARED_SPEED)
-        self.register_buffer("uploader_rows", torch.from_numpy(items.uploader_rows), persistent=False)
-        self.register_buffer("tag_rows", torch.from_numpy(items.tag_rows), persistent=False)
+        self.uploaders = FieldVectors(items, "uploader_id", dim, VIDEO_SPREAD)
+        self.tags = FieldVectors(items, "tag_ids", dim, VIDEO_SPREAD)
 
     def forward(self, rows: Int64[Tensor, "*S"]) -> Float[Tensor, "*S 3 D"]:
         """Vectors per field; zeros for no uploader and for no tags."""
-        uploaders = self.uploader_rows[rows]
-        of_uploader = self.uploaders(uploaders) * (uploaders != PAD_ROW).unsqueeze(-1)
-        tags = self.tag_rows[rows]  # (*S, G)
-        sums, counts = torch.zeros_like(of_uploader), torch.zeros_like(of_uploader[..., :1])
-        for place in range(
-            self.tag_rows.shape[1]
-        ):  # one tag at a time: the catalogue's tags do not fit memory
-            is_tag = (tags[..., place] != PAD_ROW).unsqueeze(-1)
-            sums = sums + self.tags(tags[..., place]) * is_tag
-            counts = counts + is_tag
-        of_tags = sums / counts.clamp(min=1)
-        shared = SHARED_SPEED * torch.stack([of_uploader, of_tags], dim=-2)
-        return torch.cat([self.videos(rows).unsqueeze(-2), shared], dim=-2)
+        return torch.stack([self.videos(rows), self.uploaders(rows), self.tags(rows)], dim=-2)
 
 
 class MixtureOfExpertsNetwork(InterestNetwork):

@@ -8,14 +8,16 @@ apart, off by default: ``training/disagreement.py``.
 A video has one vector for both sides plus a small difference of its own on the output side. Interests and
 video vectors have length 1; the inner product is their cosine.
 
+What else is known of a video may be added to its vector: ``training/side_features.py``.
+
 Shape letters: B users, L watches, M = 1 + L tokens, K interests, D dimensions, N videos.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
-from pydantic import NonNegativeFloat, model_validator
+from pydantic import BeforeValidator, NonNegativeFloat, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,10 +28,12 @@ from training.disagreement import (
     output_disagreement,
     routing_variance,
 )
-from training.encoder import HistoryEncoder
+from training.encoder import VIDEO_SPREAD, HistoryEncoder
+from training.items import FieldName, Items
 from training.models import Run, Trained
 from training.network import InterestNetwork, Routed
 from training.pooling import pool, pool_prefixes
+from training.side_features import SideFeatures
 from training.tables import RowTable
 from training.trainer import Recipe, train_interests
 
@@ -46,9 +50,15 @@ QUERY_SPREAD: Final = 0.3
 """Standard deviation of fresh attention queries: far enough apart for each to win some targets."""
 
 
+def _split(names: object) -> object:
+    return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
+
+
 class SingleActivationConfig(EncoderConfig):
     """Size of the network, sharpness of the softmax, and what keeps interests apart."""
 
+    side_features: Annotated[tuple[FieldName, ...], BeforeValidator(_split)] = ()
+    """What else is known of a video and added to its vector; with commas between them."""
     embedding_disagreement: NonNegativeFloat = 0.0
     """Weight of the cosine between the interests' projections of a watch; above 0, each interest has a
     projection of its own."""
@@ -70,10 +80,12 @@ class SingleActivationConfig(EncoderConfig):
 class SingleActivationNetwork(InterestNetwork):
     """Pools the encoded history K times, each time with its own attention."""
 
-    def __init__(self, num_rows: int, config: SingleActivationConfig) -> None:
+    def __init__(self, items: Items, config: SingleActivationConfig) -> None:
+        num_rows, dim = items.num_rows, config.dim
         super().__init__(num_rows, temperature=config.temperature, learn_temperature=config.learn_temperature)
-        dim = config.dim
-        self.encoder = HistoryEncoder(num_rows, config)
+        names = config.side_features
+        side = SideFeatures(items, names, dim, VIDEO_SPREAD) if names else None
+        self.encoder = HistoryEncoder(num_rows, config, side)
         self.norm = nn.LayerNorm(dim)
         self.to_hidden = nn.Linear(dim, 2 * dim, bias=False)
         self.to_logits = nn.Linear(2 * dim, config.num_interests, bias=False)
@@ -125,7 +137,7 @@ class SingleActivationNetwork(InterestNetwork):
 
     def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """See ``InterestNetwork``."""
-        return F.normalize(self.encoder.videos(rows) + self.differences(rows), dim=1)
+        return F.normalize(self.encoder.video_vectors(rows) + self.differences(rows), dim=1)
 
     def _attend(
         self,
@@ -173,4 +185,4 @@ Config = SingleActivationConfig
 
 def train(config: SingleActivationConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    return train_interests(Recipe(config, lambda items: SingleActivationNetwork(items.num_rows, config)), run)
+    return train_interests(Recipe(config, lambda items: SingleActivationNetwork(items, config)), run)

@@ -14,19 +14,20 @@ from tests.training.logs import at, planted_log
 from training.config import parse_overrides
 from training.evaluation import judge_bundle
 from training.gate import paired_interval
-from training.items import Items
+from training.items import Field, Items
 from training.models.mixture_of_experts import (
-    SHARED_SPEED,
     MixtureOfExpertsConfig,
     MixtureOfExpertsNetwork,
     VideoFields,
 )
 from training.run import train
 from training.settings import TrainingSettings
+from training.side_features import SHARED_SPEED
 
 POSITIVE = int(Action.POSITIVE)
 # Video 1: uploader 1, tags 1 and 2. Video 2: uploader 2, tag 2. Video 3: nothing known.
-ITEMS = Items(4, np.array([0, 1, 2, 0]), 3, np.array([[0, 0], [1, 2], [2, 0], [0, 0]]), 3)
+UPLOADERS = Field(np.array([[0], [1], [2], [0]]), 3)
+ITEMS = Items(4, {"uploader_id": UPLOADERS, "tag_ids": Field(np.array([[0, 0], [1, 2], [2, 0], [0, 0]]), 3)})
 
 
 def network(**settings: object) -> MixtureOfExpertsNetwork:
@@ -51,9 +52,9 @@ def test_a_video_is_itself_its_uploader_and_the_mean_of_its_tags() -> None:
     vectors = fields(torch.arange(4))
     assert vectors.shape == (4, 3, 8)
     torch.testing.assert_close(vectors[:, 0], fields.videos.weight)
-    torch.testing.assert_close(vectors[1, 1], SHARED_SPEED * fields.uploaders.weight[1])
-    torch.testing.assert_close(vectors[1, 2], SHARED_SPEED * fields.tags.weight[1:3].mean(dim=0))
-    torch.testing.assert_close(vectors[2, 2], SHARED_SPEED * fields.tags.weight[2])
+    torch.testing.assert_close(vectors[1, 1], SHARED_SPEED * fields.uploaders.values.weight[1])
+    torch.testing.assert_close(vectors[1, 2], SHARED_SPEED * fields.tags.values.weight[1:3].mean(dim=0))
+    torch.testing.assert_close(vectors[2, 2], SHARED_SPEED * fields.tags.values.weight[2])
     assert not vectors[3, 1:].any(), "what is not known says nothing"
 
 
@@ -61,7 +62,7 @@ def test_both_towers_share_the_vectors_of_uploaders_and_tags() -> None:
     ours = network()
     item, user = ours.item_vectors(torch.tensor([2])), ours(*history(1))
     with torch.no_grad():
-        ours.fields.tags.weight[2] += 1.0
+        ours.fields.tags.values.weight[2] += 1.0
     assert not torch.allclose(ours.item_vectors(torch.tensor([2])), item)
     assert not torch.allclose(ours(*history(1)), user)
 
