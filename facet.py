@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from features import commands as features_commands
+from features.disk import FullDiskExplained
 from features.errors import BadInputError, FacetError
 from serving import commands as serving_commands
 from training import commands as training_commands
@@ -30,7 +31,8 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:
-        app()
+        with FullDiskExplained():
+            app()
     except FacetError as error:
         _fail(str(error), 2 if isinstance(error, BadInputError) else 1)
     except ValidationError as error:

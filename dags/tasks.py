@@ -26,8 +26,11 @@ def step(*, lineage: str | None = None, **options: Any) -> Callable[..., Any]:  
     def decorate(body: Callable[..., Any]) -> Any:  # noqa: ANN401
         @wraps(body)
         def translated(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            from features.disk import FullDiskExplained
+
             try:
-                return noted(lineage, body(*args, **kwargs))
+                with FullDiskExplained():
+                    return noted(lineage, body(*args, **kwargs))
             except PermanentError as error:
                 raise AirflowFailException(str(error)) from error
 

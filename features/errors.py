@@ -8,6 +8,7 @@ FacetError
     RetryLaterError           the same call may work later
         StaleStageError       the lake changed since the rows were staged
         StoreUnavailableError the feature store or a database did not answer
+        DiskFullError         no space is left
 """
 
 
@@ -41,3 +42,7 @@ class StaleStageError(RetryLaterError):
 
 class StoreUnavailableError(RetryLaterError):
     """A store did not answer, or does not hold what was asked yet."""
+
+
+class DiskFullError(RetryLaterError):
+    """No space is left where Facet writes."""
