@@ -5,6 +5,7 @@ absolute path, what lies in a store the address of the store. A version is a fil
 version, a day of features or the version of a bundle.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,13 @@ def trained(path: str, settings: Settings) -> Lineage:
     return Lineage(tuple(tables), (_local(Path(path), manifest.version),))
 
 
+def replayed(path: str, settings: Settings) -> Lineage:
+    """Of ``replay``: what its bundle was trained from, the bundle, and the day's report."""
+    bundle = json.loads(Path(path).read_text())["bundle"]
+    training = trained(bundle, settings)
+    return Lineage(training.inputs, (*training.outputs, _local(Path(path))))
+
+
 def published(version: str, settings: Settings) -> Lineage:
     """Of ``publish``: the bundles of the live release, and the collections that were built from them."""
     release = current_release(open_registry(settings))
@@ -87,7 +95,10 @@ def published(version: str, settings: Settings) -> Lineage:
 
 
 STEPS: Final[Mapping[str, Callable[[str, Settings], Lineage]]] = MappingProxyType(
-    {step.__name__: step for step in (staged, validated, committed, materialized, trained, published)}
+    {
+        step.__name__: step
+        for step in (staged, validated, committed, materialized, trained, replayed, published)
+    }
 )
 """By the name that a DAG's task gives."""
 

@@ -57,6 +57,7 @@ def test_every_file_is_one_dag_named_like_it(dagbag: DagBag) -> None:
             {"find": set(), "stage": {"find"}, "validate": {"stage"}, "commit": {"validate"}},
         ),
         ("clean_up", {"clean": set()}),
+        ("backtest", {"list_days": set(), "replay": {"list_days"}, "summarize": {"replay"}}),
         ("materialize_features", {"materialize": set()}),
         (
             "train_models",
