@@ -17,7 +17,7 @@ from features.lake import Lake
 from features.materialize import materialize
 from features.quarantine import export_rows, replay
 from features.recent import RecentWatch
-from features.schema import USERS, VIDEOS, WATCHES
+from features.schema import EXPOSURES, USERS, VIDEOS, WATCHES
 from features.settings import Settings
 from features.sources.column_map import load_column_map
 from features.sources.columns import import_columns
@@ -113,6 +113,18 @@ def _land(settings: Settings) -> None:
     bad = table.append_column("watch_seconds", pa.array([-1.0, -1.0, -1.0]))
     bad = bad.set_column(0, "event_id", pa.array([f"{name}x" for name in table["event_id"].to_pylist()]))
     pq.write_table(bad, settings.landing / WATCHES / TUESDAY / "g.parquet", row_group_size=1)
+    shown = [
+        {
+            "request_id": f"r{i}",
+            "user_id": i,
+            "video_id": 1,
+            "event_time": f"{MONDAY}T12:00:00+00:00",
+            "rank": rank,
+        }
+        for i in both
+        for rank in (0, -1)
+    ]
+    land(settings, EXPOSURES, shown)
     _import_named(settings)
 
 

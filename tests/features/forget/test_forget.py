@@ -27,7 +27,7 @@ from features.landing_manifest import pending_days
 from features.materialize import materialize
 from features.quarantine import refused_rows
 from features.recent import RecentWatch
-from features.schema import USERS, WATCHES
+from features.schema import EXPOSURES, USERS, WATCHES
 from features.settings import Settings
 from features.sources.id_map import USER, IdMap
 from features.store import FeatureStore
@@ -65,7 +65,7 @@ def others(settings: Settings) -> dict[str, str]:
     """Sum over the rows of all users who stay, by table and day."""
     lake, found = Lake(settings), {}
     gone = marked(settings).own_sql()
-    for table in (WATCHES, USERS):
+    for table in (WATCHES, EXPOSURES, USERS):
         for day in lake.day_counts(table):
             rows = lake.scan(connect(), table, [day]).filter(f"NOT {gone}")
             found[f"{table}/{day}"] = rows_checksum(rows, table)
@@ -93,9 +93,20 @@ def online_rows(settings: Settings, gone: frozenset[int]) -> list[tuple]:
 
 def test_the_user_is_everywhere_before_and_nowhere_after(home: Settings) -> None:
     before = files_that_name(NEEDLES, home.root)
-    places = ("landing/watches", "landing/users", "lake/watches/_delta_log", "lake/watches/event_day",
-              "lake/users", "quarantine", "staging", "ids", "bundles", "checkpoints", "feast/offline",
-              "feast/online.db", "reports/validation/runs", "aggregates", "logs", "demo")  # fmt: skip
+    places = (
+        *(f"landing/{table}" for table in (WATCHES, USERS, EXPOSURES)),
+        *(f"lake/{table}/_delta_log" for table in (WATCHES, USERS, EXPOSURES)),
+        *(
+            "lake/watches/event_day",
+            "quarantine/watches",
+            "quarantine/exposures",
+            "staging",
+            "ids",
+            "bundles",
+        ),
+        *("checkpoints", "feast/offline", "feast/online.db", "feast/online_rows", "aggregates"),
+        *("reports/validation/runs", "logs", "demo"),
+    )
     assert [place for place in places if not any(name.startswith(place) for name in before)] == []
     forget(marked(home), settings=home)
     assert files_that_name(NEEDLES, home.root) == []
@@ -115,7 +126,7 @@ def test_others_read_what_they_read_before(home: Settings) -> None:
     lake = Lake(home)
     assert before == {
         f"{table}/{day}": lake.checksum(table, day)
-        for table in (WATCHES, USERS)
+        for table in (WATCHES, EXPOSURES, USERS)
         for day in lake.day_counts(table)
     }
     assert offline_rows(home, frozenset()) == offline, (
