@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from features.console import BundlePath, JsonFlag, MomentOption, figure, out, report
-from features.days import parse_moment, parse_span
+from features.days import parse_days, parse_moment, parse_span
 from features.errors import BadInputError
 from features.settings import Settings
 
@@ -76,6 +76,21 @@ def union(
 
     found = tune_union(bundles, *parse_span(days), settings=Settings())
     report(found.report.metrics | {"fusion": found.fusion, "weights": found.weights}, as_json)
+
+
+@app.command()
+def backtest(
+    model: Annotated[str, typer.Argument(help="a file of training/models, for example single_activation")],
+    days: Annotated[str, typer.Argument(metavar="A..B", help="days to judge on, after a training each")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Replay history: for each day train MODEL on all days before it and judge it on that day."""
+    from training.replay import read_replay, replay_day, summarize, table_of
+
+    path = summarize([replay_day(model, day) for day in parse_days(days)])
+    if not as_json:
+        out.print(table_of(read_replay(path)))
+    report({"summary": path}, as_json)
 
 
 @app.command()
