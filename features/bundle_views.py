@@ -8,15 +8,14 @@ import hashlib
 from datetime import timedelta
 from typing import Final
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
-from feast.data_format import ParquetFormat
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
 from feast.types import Bytes, Int64, String
 
 from features.bundle import INTERESTS_KIND, RANKING_KIND, Manifest
-from features.definitions import ENTITIES, FOREVER, TTL_OF
+from features.definitions import ENTITIES, FOREVER, TTL_OF, source_of
 from features.schema import USER_ID
 from features.settings import Settings
-from features.snapshots import AS_OF, USER_HISTORY, USER_PROFILE, USER_RECENT, USER_SEEN, snapshot_path
+from features.snapshots import USER_HISTORY, USER_PROFILE, USER_RECENT, USER_SEEN
 from features.user_vectors import (
     ACTIVATION_PACKED,
     USER_ACTIVATION,
@@ -57,12 +56,7 @@ def bundle_views(settings: Settings) -> list[FeatureView]:
             entities=[ENTITIES[USER_ID], BUNDLE_ENTITY],
             ttl=BUNDLE_TTL_OF[name],
             schema=[Field(name=USER_ID, dtype=Int64), Field(name=VERSION, dtype=String), *schema],
-            source=FileSource(
-                name=f"{name}_source",
-                path=str(snapshot_path(settings, name, "*")),
-                file_format=ParquetFormat(),
-                timestamp_field=AS_OF,
-            ),
+            source=source_of(settings, name),
             online=True,
         )
         for name, schema in BUNDLE_SCHEMA_OF.items()

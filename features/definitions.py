@@ -9,6 +9,7 @@ from typing import Final
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.data_format import ParquetFormat
+from feast.data_source import DataSource
 from feast.types import Array, Bytes, Float64, Int32, Int64, String
 
 from features.aggregates.columns import WINDOWS, count_columns, rate_columns
@@ -119,9 +120,19 @@ def services(views: list[FeatureView]) -> list[FeatureService]:
     ]
 
 
+def source_of(settings: Settings, view: str) -> DataSource:
+    """The exports of one view, as the offline store of these settings reads them."""
+    name, path = f"{view}_source", str(snapshot_path(settings, view, "*"))
+    if settings.offline_store == "spark":
+        from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
+
+        return SparkSource(name=name, path=path, file_format="parquet", timestamp_field=AS_OF)
+    return FileSource(name=name, path=path, file_format=ParquetFormat(), timestamp_field=AS_OF)
+
+
 def _recent_view(settings: Settings) -> FeatureView:
     # Offline joins want a source; the folder stays empty, since what was pushed is in the next day's history.
-    source = PushSource(name=PUSHED_WATCHES, batch_source=_source(settings, USER_RECENT))
+    source = PushSource(name=PUSHED_WATCHES, batch_source=source_of(settings, USER_RECENT))
     schema = [
         Field(name=USER_ID, dtype=Int64),
         Field(name=RECENT, dtype=Bytes, description="watches that were pushed, JSON, newest last"),
@@ -131,21 +142,12 @@ def _recent_view(settings: Settings) -> FeatureView:
     )
 
 
-def _source(settings: Settings, view: str) -> FileSource:
-    return FileSource(
-        name=f"{view}_source",
-        path=str(snapshot_path(settings, view, "*")),
-        file_format=ParquetFormat(),
-        timestamp_field=AS_OF,
-    )
-
-
 def _view(settings: Settings, name: str, key: str) -> FeatureView:
     return FeatureView(
         name=name,
         entities=[ENTITIES[key]],
         ttl=TTL_OF[name],
         schema=[Field(name=key, dtype=Int64), *SCHEMA_OF[name]],
-        source=_source(settings, name),
+        source=source_of(settings, name),
         online=True,
     )

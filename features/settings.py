@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +29,10 @@ class Settings(BaseSettings):
     landing_uri: str | None = Field(
         default=None,
         description="where ingest finds landing files, e.g. s3://bucket/landing; FACET_HOME/landing if unset",
+    )
+    offline_store: Literal["duckdb", "spark"] = Field(
+        default="duckdb",
+        description="engine of Feast's point-in-time joins; spark runs on FACET_AGGREGATES__SPARK_MASTER",
     )
     rule: PositiveRule = Field(
         default=PositiveRule(), description="what is a positive where logs do not say, one variable per field"

@@ -372,7 +372,17 @@ def _config(settings: Settings) -> dict[str, Any]:
         "project": PROJECT,
         "provider": "local",
         "registry": registry,
-        "offline_store": {"type": "duckdb"},
+        "offline_store": _offline(settings),
         "online_store": online,
         "entity_key_serialization_version": KEY_VERSION,
     }
+
+
+def _offline(settings: Settings) -> dict[str, Any]:
+    if settings.offline_store == "duckdb":
+        return {"type": "duckdb"}
+    master = settings.aggregates.spark_master
+    conf = {"spark.master": master, "spark.sql.session.timeZone": "UTC", "spark.ui.enabled": "false"}
+    if master.startswith("local"):
+        conf["spark.sql.shuffle.partitions"] = "8"  # 200, the default, is for clusters
+    return {"type": "spark", "spark_conf": conf}

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
+from features.aggregates.config import AggregatesConfig
 from features.days import add_days, end_of, start_of
 from features.ingest import ingest
 from features.point_in_time import features_as_of
+from features.schema import USER_ID
 from features.settings import Settings
-from features.snapshots import AS_OF, KEY_OF, USER_HISTORY, USER_PROFILE, VIEWS, build_snapshots
+from features.snapshots import AS_OF, KEY_OF, USER_HISTORY, USER_PROFILE, USER_SEEN, VIEWS, build_snapshots
 from features.sources.simulator import SimulationConfig, simulate
 from tests.features.landing_rows import DAY, land_day, user, watch
 
@@ -61,6 +63,31 @@ def test_a_thousand_pairs_of_every_view_equal_feasts_own_join(settings: Settings
             assert _values(ours[name]) == _values(feasts[name]), f"{view}: {name}"
         known = ours[columns[0]].notna().sum()
         assert 0 < known < NUM_PAIRS, f"{view}: some are known, some are not"
+
+
+@pytest.mark.slow
+def test_spark_as_the_offline_store_joins_the_same_rows(settings: Settings) -> None:
+    from features.definitions import TTL_OF
+    from features.store import FeatureStore
+
+    days = DAYS[:2]
+    config = SimulationConfig(last_day=days[-1], num_days=2, num_users=60, num_videos=80, seed=5)
+    simulate(config, settings)
+    ingest(days, settings=settings)
+    dict(build_snapshots(days, settings))
+    spark = {"offline_store": "spark", "aggregates": AggregatesConfig(spark_master="local[1]")}
+    store = FeatureStore(settings.model_copy(update=spark))
+    store.apply()
+    chance = np.random.default_rng(11)
+    moments = [start_of(days[0]) + timedelta(hours=int(hour)) for hour in chance.integers(0, 200, 50)]
+    for view in (USER_HISTORY, USER_SEEN, "user_tag_affinity", "user_stats"):
+        ids = chance.integers(0, 65, 50).tolist()
+        ours = features_as_of(view, ids, moments, settings, ttl=TTL_OF[view]).to_pandas()
+        sparks = store.point_in_time(ids, moments, view)
+        columns = [name for name in ours.columns if name not in (USER_ID, AS_OF)]
+        for name in columns:
+            assert _values(ours[name]) == _values(sparks[name]), f"{view}: {name}"
+        assert 0 < ours[columns[0]].notna().sum() < 50
 
 
 def _values(column: "Sequence[object] | object") -> list[object]:
