@@ -9,12 +9,15 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
+
 from features.forget.landed import TABLES_OF_USERS
 from features.forget.users import Users
-from features.lake import Lake, connect
+from features.lake import ORDER, Lake, connect, curated_schema
 from features.settings import Settings
 from features.stage import write_atomically
 
+BATCH_ROWS: Final = 131_072
 _OF_VALUES: Final = ("minValues", "maxValues", "nullCount")
 """Statistics in the log that quote values; the number of rows stays."""
 
@@ -33,17 +36,25 @@ def erase_lake(users: Users, settings: Settings) -> int:
         holding = _files_holding(users, settings.lake / table)
         days = {path.parent.name.partition("=")[2] for path in holding}
         for day in sorted(days & lake.day_counts(table).keys()):
-            rows = lake.read_days(table, [day])
-            kept = connect().from_arrow(rows).filter(f"NOT {users.own_sql()}").to_arrow_table()
-            if kept.num_rows < rows.num_rows:
-                lake.write_day(table, day, kept.cast(rows.schema))
-                erased += rows.num_rows - kept.num_rows
+            erased += _erase_day(users, lake, table, day)
         if holding:
             _forget_statistics(settings.lake / table, holding)
             lake.checkpoint(table)
         for path in holding:
             path.unlink()
     return erased
+
+
+def _erase_day(users: Users, lake: Lake, table: str, day: str) -> int:
+    connection, schema = connect(), curated_schema(table)
+    rows = lake.scan(connection, table, [day])
+    [(number,)] = rows.filter(users.own_sql()).aggregate("count(*)").fetchall()
+    if number:
+        kept = rows.filter(f"NOT {users.own_sql()}").order(", ".join(ORDER[table]))
+        reader = kept.project(", ".join(schema.names)).to_arrow_reader(BATCH_ROWS)
+        batches = (batch.cast(schema) for batch in reader)
+        lake.write_day(table, day, pa.RecordBatchReader.from_batches(schema, batches))
+    return int(number)
 
 
 def _files_holding(users: Users, folder: Path) -> list[Path]:
