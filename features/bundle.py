@@ -12,6 +12,7 @@ kind                files
                     activation.parquet``
 ``neighbours``      ``neighbours.parquet``: ``video_id, neighbour_id, weight``, the largest first;
                     ``vocabulary.parquet``
+``stored_interests`` ``user_interests.parquet``, ``item_vectors.parquet, vocabulary.parquet``
 ``ranking``         ``ranking.parquet``: ``segment, rank, video_id, score``
 ==================  ==========================================================================
 
@@ -76,16 +77,19 @@ VOCABULARY: Final = "vocabulary.parquet"
 ACTIVATION: Final = "activation.parquet"
 NEIGHBOURS: Final = "neighbours.parquet"
 RANKING: Final = "ranking.parquet"
+USER_INTERESTS: Final = "user_interests.parquet"
 
 INTERESTS_KIND: Final = "interests"
 NEIGHBOURS_KIND: Final = "neighbours"
 RANKING_KIND: Final = "ranking"
+STORED_INTERESTS_KIND: Final = "stored_interests"
 FILES_OF: Final[dict[str, frozenset[str]]] = {
     INTERESTS_KIND: frozenset({EXTRACTOR, ITEM_ENCODER, ITEM_VECTORS, VOCABULARY, ACTIVATION}),
     NEIGHBOURS_KIND: frozenset({NEIGHBOURS, VOCABULARY}),
     RANKING_KIND: frozenset({RANKING}),
+    STORED_INTERESTS_KIND: frozenset({USER_INTERESTS, ITEM_VECTORS, VOCABULARY}),
 }
-USER_FILES: Final = frozenset({ACTIVATION})
+USER_FILES: Final = frozenset({ACTIVATION, USER_INTERESTS})
 """Files with rows of users; each has a column ``user_id``."""
 ERASURE: Final = "erasure"
 ACTIVATIONS: Final = "activation"
@@ -139,7 +143,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = FORMAT
-    kind: Literal["interests", "neighbours", "ranking"]
+    kind: Literal["interests", "neighbours", "ranking", "stored_interests"]
     model: str
     version: str
     created_at: datetime
@@ -209,6 +213,11 @@ class Bundle:
         return pq.read_table(self.path / NEIGHBOURS)
 
     @cached_property
+    def user_interests(self) -> pa.Table:
+        """``user_interests.parquet``: see ``features/user_vectors.py``, ``pack_user_vectors``."""
+        return pq.read_table(self.path / USER_INTERESTS)
+
+    @cached_property
     def ranking(self) -> pa.Table:
         """``ranking.parquet``, sorted by segment and rank."""
         return pq.read_table(self.path / RANKING)
@@ -262,7 +271,7 @@ def open_bundle(path: Path) -> Bundle:
         if sha256(file) not in expected:
             raise BundleError(f"{file} differs from its recorded SHA-256; restore it or train again")
     bundle = Bundle(path, manifest)
-    if manifest.kind == INTERESTS_KIND:
+    if manifest.kind in (INTERESTS_KIND, STORED_INTERESTS_KIND):
         _check_dimensions(bundle)
     return bundle
 

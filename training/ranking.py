@@ -16,22 +16,29 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32, Int64
 
-from features.bundle import EXTRACTOR, NEIGHBOURS_KIND, RANKING_KIND, Bundle, open_bundle
+from features.bundle import (
+    EXTRACTOR,
+    NEIGHBOURS_KIND,
+    RANKING_KIND,
+    STORED_INTERESTS_KIND,
+    Bundle,
+    open_bundle,
+)
 from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Pruner, count_positives
 from features.errors import BadInputError
 from features.history import HistoryBatch, pad_histories
 from features.lake import Lake
-from features.merge import NO_VIDEO, Merged, merge_hits
+from features.merge import NO_VIDEO, Merged
 from features.schema import INTEREST, PAD_ROW, RANK, SCORE, SEGMENT, USER_ID, VIDEO_ID
 from features.settings import Settings
-from features.top import NO_PLACE
 from features.vocabulary import Vocabulary
 from training.dataset import WatchLog
+from training.interest_search import VectorCatalogue, search_interests
 from training.neighbour_ranker import NeighbourRanker
 from training.ranked import NO_INTEREST, Past, Ranked, Ranker, first_unseen, seen_places
-from training.search import search
+from training.stored_ranker import StoredRanker
 
 USERS_PER_BLOCK: Final = 512
 RANKED_SCHEMA: Final = pa.schema(
@@ -67,7 +74,7 @@ class InterestRanker:
     ) -> None:
         self._extract = extract
         self._vocabulary = vocabulary
-        self._vectors = vectors
+        self._catalogue = VectorCatalogue(vocabulary.video_ids, vectors)
         self._length = history_length
         self._pruner = pruner
 
@@ -80,37 +87,9 @@ class InterestRanker:
         num_positives = count_positives(batch.video_rows, batch.actions)
         kept = self._pruner.keep(user_ids, interests, activation, num_positives)
         searched = kept & known[:, None]
-        users, videos = seen_places(past.seen, user_ids, self._vocabulary)
-
-        found, values = self._search(interests, searched, users, videos, top_n)
-        lists = merge_hits(found, values, top_n)
-        popular = np.arange(len(self._vocabulary))
-        unseen = first_unseen(popular, users, videos, num_users=len(user_ids), top_n=top_n)
-        lists = _replace(lists, ~known, unseen, self._vocabulary.video_ids)
-        return Ranked(lists, interests, searched, found)
-
-    def _search(
-        self,
-        interests: Float32[np.ndarray, "B K D"],
-        searched: Bool[np.ndarray, "B K"],
-        users: Int64[np.ndarray, " S"],
-        seen: Int64[np.ndarray, " S"],
-        depth: int,
-    ) -> tuple[Int64[np.ndarray, "B K M"], Float32[np.ndarray, "B K M"]]:
-        """Ids and scores of the unseen hits of each searched interest; the others found nothing."""
-        # Each interest of a user hides what the user saw: seen video s stands once per interest.
-        row_of = np.where(searched, searched.cumsum().reshape(searched.shape) - 1, -1)
-        rows = row_of[users]  # (S, K)
-        hidden_rows, hidden = rows[rows >= 0], np.repeat(seen, (rows >= 0).sum(axis=1))
-        order = np.argsort(hidden_rows, kind="stable")
-        places, scores = search(
-            interests[searched], self._vectors, depth, hidden=(hidden_rows[order], hidden[order])
+        return search_interests(
+            interests, searched, seen_places(past.seen, user_ids, self._vocabulary), self._catalogue, top_n
         )
-        shape = (*searched.shape, places.shape[1])
-        ids, values = np.full(shape, NO_VIDEO, dtype=np.int64), np.full(shape, -np.inf, dtype=np.float32)
-        ids[searched] = np.where(places == NO_PLACE, NO_VIDEO, self._vocabulary.video_ids[places])
-        values[searched] = scores
-        return ids, values
 
 
 class PopularityRanker:
@@ -150,6 +129,8 @@ def open_ranker(bundle: Bundle, *, capacity: Capacity = DEFAULT_CAPACITY, num_th
     """The ranker of a bundle's kind; interests come from its exported program."""
     if bundle.manifest.kind == RANKING_KIND:
         return PopularityRanker(bundle.ranking)
+    if bundle.manifest.kind == STORED_INTERESTS_KIND:
+        return StoredRanker(bundle.user_interests, bundle.vocabulary, bundle.vectors)
     if bundle.manifest.kind == NEIGHBOURS_KIND:
         return NeighbourRanker(
             bundle.neighbours, bundle.vocabulary, plain_weight=bundle.manifest.config["plain_weight"]
@@ -222,19 +203,6 @@ def read_users(path: Path) -> Int64[np.ndarray, " B"]:
     if column.null_count:
         raise BadInputError(f"{path} holds {column.null_count} rows without {USER_ID}; leave them out")
     return column.to_numpy()
-
-
-def _replace(
-    lists: Merged, which: Bool[np.ndarray, " B"], places: np.ndarray, video_ids: Int64[np.ndarray, " V"]
-) -> Merged:
-    """``lists`` with the users of ``which`` given the popular videos at ``places``."""
-    popular = np.where(places >= 0, video_ids[places], NO_VIDEO)
-    column, width = which[:, None], lists.video_ids.shape[1]
-    return Merged(
-        np.where(column, popular[:, :width], lists.video_ids),
-        np.where(column, np.where(places >= 0, 0.0, -np.inf)[:, :width], lists.scores),
-        np.where(column, NO_INTEREST, lists.interests),
-    )
 
 
 def _rows(user_ids: Int64[np.ndarray, " B"], lists: Merged) -> pa.Table:

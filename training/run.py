@@ -109,6 +109,7 @@ def _train(
             lake,
             until,
             tracker,
+            bundles=settings.bundles,
             num_threads=training.train_threads,
             checkpoints=settings.root / "checkpoints",
             checkpoint_seconds=training.train_checkpoint_seconds,

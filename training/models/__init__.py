@@ -26,6 +26,7 @@ MODELS: Final[dict[str, str]] = {
     "mean_pooling": "training.models.mean_pooling",
     "mind": "training.models.mind",
     "mixture_of_experts": "training.models.mixture_of_experts",
+    "pinnersage": "training.models.pinnersage",
     "popularity": "training.models.popularity",
     "remi": "training.models.remi",
     "sasrec": "training.models.sasrec",
@@ -40,6 +41,8 @@ class Run:
     lake: Lake
     until: datetime
     tracker: Tracker
+    bundles: Path | None = None
+    """Where models that build upon another one's vectors find it."""
     num_threads: int = 1
     checkpoints: Path | None = None
     """Folder of the states of runs under way; ``None``: a killed run starts again."""
@@ -53,7 +56,7 @@ class Run:
 class Trained:
     """A trained model that only has to be written down."""
 
-    kind: Literal["interests", "neighbours", "ranking"]
+    kind: Literal["interests", "neighbours", "ranking", "stored_interests"]
     source: DataSource
     num_videos: int
     write_files: Callable[[Path], None]

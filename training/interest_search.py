@@ -1,0 +1,80 @@
+"""One search per interest of a user over all video vectors, merged into one list.
+
+Shape letters: B users, K interests, D dimensions, V videos, N places of a list, M hits per interest, S videos
+seen by the users.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from features.merge import NO_VIDEO, Merged, merge_hits
+from features.top import NO_PLACE
+from training.ranked import NO_INTEREST, Ranked, first_unseen
+from training.search import search
+
+
+@dataclass(frozen=True, slots=True)
+class VectorCatalogue:
+    """Videos with their vectors, in popular order."""
+
+    video_ids: Int64[np.ndarray, " V"]
+    vectors: Float32[np.ndarray, "V D"]
+
+
+def search_interests(
+    interests: Float32[np.ndarray, "B K D"],
+    searched: Bool[np.ndarray, "B K"],
+    seen: tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " S"]],
+    catalogue: VectorCatalogue,
+    top_n: int,
+) -> Ranked:
+    """The best unseen videos over the searched interests; users with none get the popular order.
+
+    Args:
+        seen: place of the user and place of the video in the catalogue, of everything that was seen.
+    """
+    found, values = _search(interests, searched, seen, catalogue, top_n)
+    lists = merge_hits(found, values, top_n)
+    popular = np.arange(len(catalogue.video_ids))
+    unseen = first_unseen(popular, *seen, num_users=len(interests), top_n=top_n)
+    is_unknown = np.asarray(~searched.any(axis=1))
+    lists = _replace(lists, is_unknown, unseen, catalogue.video_ids)
+    return Ranked(lists, interests, searched, found)
+
+
+def _search(
+    interests: Float32[np.ndarray, "B K D"],
+    searched: Bool[np.ndarray, "B K"],
+    seen: tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " S"]],
+    catalogue: VectorCatalogue,
+    depth: int,
+) -> tuple[Int64[np.ndarray, "B K M"], Float32[np.ndarray, "B K M"]]:
+    """Ids and scores of the unseen hits of each searched interest; the others found nothing."""
+    users, videos = seen
+    # Each interest of a user hides what the user saw: seen video s stands once per interest.
+    row_of = np.where(searched, searched.cumsum().reshape(searched.shape) - 1, -1)
+    rows = row_of[users]  # (S, K)
+    hidden_rows, hidden = rows[rows >= 0], np.repeat(videos, (rows >= 0).sum(axis=1))
+    order = np.argsort(hidden_rows, kind="stable")
+    hidden_pairs = (hidden_rows[order], hidden[order])
+    places, scores = search(interests[searched], catalogue.vectors, depth, hidden=hidden_pairs)
+    shape = (*searched.shape, places.shape[1])
+    ids, values = np.full(shape, NO_VIDEO, dtype=np.int64), np.full(shape, -np.inf, dtype=np.float32)
+    ids[searched] = np.where(places == NO_PLACE, NO_VIDEO, catalogue.video_ids[places])
+    values[searched] = scores
+    return ids, values
+
+
+def _replace(
+    lists: Merged, which: Bool[np.ndarray, " B"], places: np.ndarray, video_ids: Int64[np.ndarray, " V"]
+) -> Merged:
+    """``lists`` with the users of ``which`` given the popular videos at ``places``."""
+    popular = np.where(places >= 0, video_ids[places], NO_VIDEO)
+    column, width = which[:, None], lists.video_ids.shape[1]
+    return Merged(
+        np.where(column, popular[:, :width], lists.video_ids),
+        np.where(column, np.where(places >= 0, 0.0, -np.inf)[:, :width], lists.scores),
+        np.where(column, NO_INTEREST, lists.interests),
+    )

@@ -1,0 +1,46 @@
+"""Ranks with the interests that a bundle stores per user.
+
+Shape letters: B users, K most interests of one user, D dimensions, V videos.
+"""
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32, Int64
+
+from features.schema import USER_ID
+from features.user_vectors import VECTORS_PACKED, WEIGHTS_PACKED, unpack_user_vectors
+from features.vocabulary import Vocabulary
+from training.interest_search import VectorCatalogue, search_interests
+from training.ranked import Past, Ranked, seen_places
+
+
+class StoredRanker:
+    """Searches each stored interest of a user; users without any get the popular order.
+
+    Args:
+        user_interests: the content of ``user_interests.parquet``.
+        vocabulary: its order is the popular order.
+    """
+
+    def __init__(
+        self, user_interests: pa.Table, vocabulary: Vocabulary, vectors: Float32[np.ndarray, "V D"]
+    ) -> None:
+        columns = (user_interests[name].to_pylist() for name in (USER_ID, VECTORS_PACKED, WEIGHTS_PACKED))
+        self._stored = {
+            user: unpack_user_vectors(own, weights) for user, own, weights in zip(*columns, strict=True)
+        }
+        self._vocabulary = vocabulary
+        self._catalogue = VectorCatalogue(vocabulary.video_ids, vectors)
+
+    def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
+        """See ``Ranker``."""
+        stored = [self._stored.get(user) for user in user_ids.tolist()]
+        most = max((len(own.vectors) for own in stored if own), default=1)
+        interests = np.zeros((len(user_ids), most, self._catalogue.vectors.shape[1]), dtype=np.float32)
+        searched = np.zeros(interests.shape[:2], dtype=bool)
+        for place, own in enumerate(stored):
+            if own:
+                interests[place, : len(own.vectors)] = own.vectors
+                searched[place, : len(own.vectors)] = True
+        seen = seen_places(past.seen, user_ids, self._vocabulary)
+        return search_interests(interests, searched, seen, self._catalogue, top_n)
