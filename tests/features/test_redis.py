@@ -65,7 +65,6 @@ def facts(found: UserFeatures | None) -> tuple[object, ...]:
 
 def on_redis(home: Settings, address: str) -> Settings:
     """The same exports, with Redis as the online store."""
-    (home.feast / "online.json").unlink()
     return home.model_copy(update={"redis": address})
 
 
@@ -76,6 +75,23 @@ def test_redis_answers_as_sqlite_does(home: Settings, server: tuple[str, subproc
     store = FeatureStore(settings)
     assert [facts(store.lookup(user)) for user in range(4)] == expected
     assert store.lookup(99) is None
+
+
+def test_a_row_that_was_mended_replaces_one_of_the_same_time(
+    settings: Settings, server: tuple[str, subprocess.Popen[bytes]]
+) -> None:
+    tuesday, wednesday = "2026-03-03", "2026-03-04"
+    on_server = settings.model_copy(update={"redis": server[0]})
+    land_day(settings, [watch("a", 13, video_id=1)])
+    land_day(settings, [watch("c", 13, day=wednesday, video_id=3)], day=wednesday)
+    ingest([DAY, wednesday], settings=settings)
+    materialize([wednesday], settings=on_server)
+    land_day(settings, [watch("b", 13, day=tuesday, video_id=2)], day=tuesday)
+    ingest([tuesday], settings=settings)
+    materialize([tuesday], settings=on_server)
+    found = FeatureStore(on_server).lookup(1)
+    assert found is not None
+    assert list(found.history.video_ids) == [1, 2, 3]
 
 
 @pytest.mark.slow
