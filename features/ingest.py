@@ -12,9 +12,11 @@ on how the days are grouped into calls.
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +43,7 @@ from features.stage import (
 from features.staged_rows import StagedRows
 
 BATCH_ROWS: Final = 131_072
+CLEARED: Final = ".cleared-"
 log = structlog.get_logger(__name__)
 
 
@@ -148,9 +151,13 @@ def _tell_changes(settings: Settings, day: str, stamps: dict[str, str]) -> None:
 
 
 def _clear_stages(settings: Settings, folder: Path) -> None:
+    """Renamed before they are removed: what a kill leaves of one must not look like one that is needed."""
     for old in settings.staging.glob("*"):
-        if old == folder or (old / COMMITTED_FILE).exists():
-            shutil.rmtree(old)
+        if old == folder or old.name.startswith(CLEARED) or (old / COMMITTED_FILE).exists():
+            gone = settings.staging / f"{CLEARED}{uuid4().hex}"
+            with suppress(FileNotFoundError):  # another stage was faster
+                old.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
     folder.mkdir(parents=True)
 
 

@@ -139,6 +139,17 @@ def test_commit_can_be_repeated(settings: Settings) -> None:
     assert checksums(settings) == before
 
 
+def test_a_stage_clears_those_that_are_committed_and_what_a_kill_left_of_one(settings: Settings) -> None:
+    land_day(settings, [watch("a")])
+    land_day(settings, [watch("b", day=NEXT_DAY)], day=NEXT_DAY)
+    ingest([DAY], settings=settings)
+    half_removed = settings.staging / ".cleared-1234"
+    half_removed.mkdir()
+    (half_removed / "stage.json").touch()
+    folder = stage([NEXT_DAY], settings=settings)
+    assert [str(path) for path in settings.staging.iterdir()] == [folder]
+
+
 def test_a_truncated_file_stops_the_ingest_and_is_named(settings: Settings) -> None:
     land_day(settings, [watch("a")])
     path = land(settings, WATCHES, [watch(f"b{i}") for i in range(1000)], name="b.jsonl.gz")
