@@ -11,7 +11,7 @@ from typing import Final
 from feast import Entity, FeatureService, FeatureView, Field, ValueType
 from feast.types import Bytes, Int64, String
 
-from features.bundle import INTERESTS_KIND, RANKING_KIND, Manifest
+from features.bundle import INTERESTS_KIND, RANKING_KIND, STORED_INTERESTS_KIND, Manifest
 from features.definitions import ENTITIES, FOREVER, TTL_OF, source_of
 from features.schema import USER_ID
 from features.settings import Settings
@@ -25,7 +25,6 @@ from features.user_vectors import (
     WEIGHTS_PACKED,
 )
 
-STORED_INTERESTS_KIND: Final = "stored_interests"
 PREFIX: Final = "recall_"
 BUNDLE_ENTITY: Final = Entity(name="bundle", join_keys=[VERSION], value_type=ValueType.STRING)
 BUNDLE_SCHEMA_OF: Final = {

@@ -23,7 +23,7 @@ import yaml
 from feast import RepoConfig
 from feast.errors import FeastError
 
-from features.bundle import INTERESTS_KIND, Bundle
+from features.bundle import INTERESTS_KIND, STORED_INTERESTS_KIND, Bundle
 from features.bundle_rows import KEY_VERSION, delete_bundle_rows
 from features.bundle_views import (
     BUNDLE_ENTITY,
@@ -218,7 +218,7 @@ class FeatureStore:
         )
 
     def register_bundle(self, bundle: Bundle) -> None:
-        """Let look-ups name ``bundle``: its feature service, and the activation record that is part of it.
+        """Let look-ups name ``bundle``: its feature service, and the rows of users that are part of it.
 
         Raises:
             StoreUnavailableError: the store did not answer; run again.
@@ -227,13 +227,11 @@ class FeatureStore:
         views = [*feature_views(self._settings), *bundle_views(self._settings)]
         self._feast.apply([bundle_service(bundle.manifest, views)])
         self._service.cache_clear()
+        name, until = bundle_name(bundle.manifest), bundle.manifest.data.until
         if bundle.manifest.kind == INTERESTS_KIND:
-            self._write_of_bundle(
-                USER_ACTIVATION,
-                bundle_name(bundle.manifest),
-                pack_activation(bundle),
-                bundle.manifest.created_at,
-            )
+            self._write_of_bundle(USER_ACTIVATION, name, pack_activation(bundle), until)
+        if bundle.manifest.kind == STORED_INTERESTS_KIND:
+            self.write_user_vectors(name, bundle.user_interests, until)
 
     def write_user_vectors(self, bundle: str, rows: pa.Table, moment: datetime) -> None:
         """Store the interests of users for look-ups of ``bundle``, ``<model>/<version>``.

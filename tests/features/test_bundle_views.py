@@ -10,7 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.bundle import ACTIVATION, ACTIVATION_SCHEMA, Bundle, open_bundle, write_bundle
+from features.bundle import (
+    ACTIVATION,
+    ACTIVATION_SCHEMA,
+    EXTRACTOR,
+    ITEM_ENCODER,
+    USER_INTERESTS,
+    Bundle,
+    open_bundle,
+    write_bundle,
+)
 from features.days import end_of
 from features.errors import StoreUnavailableError
 from features.ingest import ingest
@@ -119,15 +128,22 @@ def test_a_look_up_for_a_bundle_reads_the_rows_of_that_bundle_only(home: Setting
     assert plain.activation is None
 
 
-def test_stored_interests_are_served_for_a_month(home: Settings, bundle: Bundle) -> None:
-    name = "toy/stored"
-    stored = manifest(version="stored").model_copy(update={"kind": "stored_interests"})
-    store = FeatureStore(home, clock=at(29))
-    store.register_bundle(Bundle(home.bundles / name, stored))
-    vectors = [np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)]
-    weights = [np.array([0.75, 0.25], np.float32)]
-    store.write_user_vectors(name, pack_user_vectors(np.array([1]), vectors, weights), END)
-    found, late = store.lookup(1, name), FeatureStore(home, clock=at(31)).lookup(1, name)
+def test_stored_interests_of_a_bundle_are_served_for_a_month(home: Settings) -> None:
+    rows = pack_user_vectors(
+        np.array([1]), [np.eye(2, dtype=np.float32)], [np.array([0.75, 0.25], np.float32)]
+    )
+
+    def write(folder: Path) -> None:
+        write_interests(folder)
+        for name in (ACTIVATION, EXTRACTOR, ITEM_ENCODER):
+            (folder / name).unlink()
+        pq.write_table(rows, folder / USER_INTERESTS)
+
+    stored = manifest("stored_interests", version="stored")
+    until = stored.data.until
+    FeatureStore(home).register_bundle(open_bundle(write_bundle(home.bundles, stored, write)))
+    found = FeatureStore(home, clock=lambda: until + timedelta(days=29)).lookup(1, "toy/stored")
+    late = FeatureStore(home, clock=lambda: until + timedelta(days=31)).lookup(1, "toy/stored")
     assert found is not None
     assert found.vectors is not None
     assert found.vectors.vectors.tolist() == [[1.0, 0.0], [0.0, 1.0]]
