@@ -11,6 +11,7 @@ from typing import Any, Final
 import optuna
 
 from features.errors import BadInputError
+from features.home_lock import shared_home
 from features.lake import Lake
 from features.settings import Settings
 from training.build import build_bundle
@@ -142,7 +143,10 @@ def _value(
     if "rule" not in config.model_fields_set:
         config = config.model_copy(update={"rule": settings.rule})
     run = Run(Lake(settings), until, _Pruning(trial), num_threads=TrainingSettings().train_threads)
-    with tempfile.TemporaryDirectory(prefix="trial-", dir=settings.root / "tune") as place:
+    with (
+        shared_home(settings),
+        tempfile.TemporaryDirectory(prefix="trial-", dir=settings.root / "tune") as place,
+    ):
         bundle = build_bundle(model, config, run, Path(place))
         return judge_bundle(bundle, *span, settings=settings, half="tune").metrics[MAIN_METRIC] or 0.0
 

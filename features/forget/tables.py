@@ -49,8 +49,12 @@ def erase_tables(users: Users, settings: Settings) -> int:
 
 
 def remove_drafts(settings: Settings) -> int:
-    """Delete stages, unfinished imports, and files that were written by half; returns how many."""
-    left = [*settings.staging.glob("*"), *settings.root.glob(".import-*")]
+    """Delete stages, unfinished imports and trials, and files that were written by half; returns how many."""
+    left = [
+        *settings.staging.glob("*"),
+        *settings.root.glob(".import-*"),
+        *settings.root.glob("tune/trial-*"),
+    ]
     left += (settings.root / "aggregates").glob("**/.*")
     left += [path for path in _own_files(settings.root) if _DRAFT.match(path.name)]
     left += [path for path in _parquet_files(settings.root) if _is_cut_off(path)]

@@ -74,7 +74,7 @@ def test_what_is_written_can_be_opened(tmp_path: Path) -> None:
     np.testing.assert_array_equal(bundle.vectors, VECTORS)
     assert bundle.items["tag_ids"].to_pylist() == [None, [1, 2]], "attributes are null where unknown"
     assert set(bundle.manifest.files) == FILES_OF[INTERESTS_KIND] - USER_FILES
-    assert set(user_sums(bundle.path)) == {ACTIVATION}, "an erasure rewrites these without touching the others"
+    assert set(user_sums(bundle.path)) == {ACTIVATION}, "an erasure rewrites these, not the others"
     assert bundle.activation.num_rows == 0
 
 
