@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -123,6 +124,19 @@ def materialize(day: Annotated[str, typer.Argument(metavar="DAY")], as_json: Jso
     from features.materialize import materialize as run
 
     report({"day": run(parse_days(day)), "feature_store": str(Settings().feast)}, as_json)
+
+
+@app.command()
+def register(
+    bundle: Annotated[Path, typer.Argument(exists=True, file_okay=False)], as_json: JsonFlag = False
+) -> None:
+    """Let look-ups in the feature store name BUNDLE: its feature service and its rows of users."""
+    from features.bundle import open_bundle
+    from features.store import FeatureStore
+
+    opened = open_bundle(bundle)
+    FeatureStore(Settings()).register_bundle(opened)
+    report({"bundle": opened.name, "feature_store": str(Settings().feast)}, as_json)
 
 
 def _print_counts(counts: list[dict[str, Any]]) -> None:

@@ -12,8 +12,8 @@ from features.settings import Settings
 from tests.features.landing_rows import DAY, land_day, watch
 
 COMMANDS = (
-    "simulate import validate ingest clean materialize quarantine train repeat evaluate backtest leaderboard "
-    "tune recall-batch publish rollback recall serve up airflow doctor"
+    "simulate import validate ingest clean materialize register quarantine train repeat evaluate backtest "
+    "leaderboard tune recall-batch publish rollback recall serve up airflow doctor"
 )
 
 
