@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.aggregates.store import Aggregates
-from features.bundle import ACTIVATION, MANIFEST, USER_SUMS, sha256, user_sums
+from features.bundle import ACTIVATION, MANIFEST, USER_SUMS, open_bundle, sha256, user_sums
 from features.config import ValidationConfig
 from features.forget import Users, find_users
 from features.ingest import ingest, stage
@@ -62,7 +62,7 @@ def watch_of(user_id: int, number: int, day: str = MONDAY, **changes: object) ->
     return row | {"long_watch": number % 2 == 0} | changes
 
 
-def build_home(home: Path, *, online: bool = True) -> Settings:
+def build_home(home: Path) -> Settings:
     """Land, ingest, repair, materialize, push, judge and train; then leave some work unfinished."""
     settings = settings_of(home)
     _land(settings)
@@ -73,14 +73,12 @@ def build_home(home: Path, *, online: bool = True) -> Settings:
     _repair(settings)
     check_days([MONDAY], settings)
     write_page(settings)
-    if online:
-        materialize([MONDAY, TUESDAY], settings=settings)
-        recent = [RecentWatch(1_772_600_000_000_000, f"e{MARKER}-90", 5, 1)]
-        FeatureStore(settings).push(
-            {MARKER: recent, 101: [RecentWatch(1_772_600_000_000_001, "e101-91", 5, 1)]}
-        )
+    materialize([MONDAY, TUESDAY], settings=settings)
+    recent = [RecentWatch(1_772_600_000_000_000, f"e{MARKER}-90", 5, 1)]
+    FeatureStore(settings).push({MARKER: recent, 101: [RecentWatch(1_772_600_000_000_001, "e101-91", 5, 1)]})
     Aggregates(settings).update([MONDAY, TUESDAY])
-    _write_bundle(settings, "of-tuesday")
+    served = _write_bundle(settings, "of-tuesday")
+    FeatureStore(settings).register_bundle(open_bundle(served))
     _as_of_earlier_days(_write_bundle(settings, "of-old"))
     _leave_unfinished(settings)
     return settings

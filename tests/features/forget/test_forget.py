@@ -134,6 +134,8 @@ def test_others_read_what_they_read_before(home: Settings) -> None:
     )
     assert online_rows(home, frozenset()) == online
     assert len(online) > 20
+    with_bundle = [row for row in online if user_of(row[0]) == 101 and b"of-tuesday" in row[0]]
+    assert with_bundle, "keys of users and bundles are understood, too"
 
 
 def test_snapshots_count_as_up_to_date(home: Settings) -> None:
