@@ -115,7 +115,9 @@ def forget(
         raise BadInputError("--source NAME and --id TEXT belong together")
     settings = Settings()
     found = find_users(settings, users or [], [(source or "", text) for text in ids or []])
-    report(dataclasses.asdict(run(found, settings=settings)), as_json)
+    erased = run(found, settings=settings)
+    shown = erased.rows | {"not repeatable": ", ".join(erased.unrepeatable) or "no bundle became so"}
+    report(dataclasses.asdict(erased) if as_json else shown, as_json)
 
 
 @app.command()
