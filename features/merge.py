@@ -105,8 +105,8 @@ def merge_channels(
 ) -> Merged:
     """The ``top_n`` best videos of several channels, whose scores are of different kinds.
 
-    ``arithmetic``: the scores of a list become 1 for its first and 0 for its last; weighted sum, where a
-    video that a channel did not find has 0. ``geometric``: the weighted geometric mean of the same numbers,
+    ``arithmetic``: the scores of a list become 1 for its first and 0 for its last (by rank where all are
+    equal, as in a popular fill); weighted sum, where a video that a channel did not find has 0. ``geometric``: the weighted geometric mean of the same numbers,
     none of them below ``FLOOR``: a video must please every channel. ``reciprocal_rank``: the sum of
     weight / (60 + rank) (Cormack, Clarke and Buettcher, SIGIR 2009).
 
@@ -148,7 +148,8 @@ def _calibrated(found: Merged, fusion: Fusion) -> Float[np.ndarray, "B N"]:
         warnings.simplefilter("ignore", RuntimeWarning)  # users for whom the channel found nothing
         lowest, highest = np.nanmin(scores, axis=1, keepdims=True), np.nanmax(scores, axis=1, keepdims=True)
     differ = highest > lowest
-    shares = np.where(differ, (scores - lowest) / np.where(differ, highest - lowest, 1), 1.0)
+    by_rank = 1 - np.arange(scores.shape[1]) / scores.shape[1]  # scores that are all one say nothing
+    shares = np.where(differ, (scores - lowest) / np.where(differ, highest - lowest, 1), by_rank)
     shares[np.isnan(scores)] = 0
     return np.log(np.maximum(shares, FLOOR)) if fusion == "geometric" else shares
 

@@ -181,3 +181,9 @@ def test_weights_must_fit_the_channels() -> None:
     for weights in ([1.0], [1.0, -1.0], [0.0, 0.0]):
         with pytest.raises(ValueError, match="need as many weights"):
             merge_channels([FIRST, SECOND], weights, 2)
+
+
+def test_a_list_of_equal_scores_counts_by_rank() -> None:
+    fill = listed([9, 4, 6], [0.0, 0.0, 0.0])
+    assert merge_channels([fill], [1.0], 3).video_ids.tolist() == [[9, 4, 6]]
+    assert merge_channels([fill], [1.0], 3, fusion="geometric").video_ids.tolist() == [[9, 4, 6]]
