@@ -106,9 +106,10 @@ def merge_channels(
     """The ``top_n`` best videos of several channels, whose scores are of different kinds.
 
     ``arithmetic``: the scores of a list become 1 for its first and 0 for its last (by rank where all are
-    equal, as in a popular fill); weighted sum, where a video that a channel did not find has 0. ``geometric``: the weighted geometric mean of the same numbers,
-    none of them below ``FLOOR``: a video must please every channel. ``reciprocal_rank``: the sum of
-    weight / (60 + rank) (Cormack, Clarke and Buettcher, SIGIR 2009).
+    equal, as in a popular fill); weighted sum, where a video that a channel did not find has 0.
+    ``geometric``: the weighted geometric mean of the same numbers, none of them below ``FLOOR``: a video must
+    please every channel. ``reciprocal_rank``: the sum of weight / (60 + rank) (Cormack, Clarke and Buettcher,
+    SIGIR 2009).
 
     Args:
         lists: one per channel, of the same users; deeper than ``top_n`` lets channels agree more often.
