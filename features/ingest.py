@@ -56,6 +56,7 @@ def ingest(days: Sequence[str] | None = None, *, settings: Settings | None = Non
     Raises:
         InvalidDataError: validation failed; the lake is as before.
     """
+    from features.serial_commit import commit_in_turn
     from features.validation import validate
 
     settings = settings or Settings()
@@ -63,7 +64,7 @@ def ingest(days: Sequence[str] | None = None, *, settings: Settings | None = Non
         return Stage(landing_days=[], counts=[], partitions=[], files={})
     folder = stage(days, settings=settings)
     validate(folder, settings=settings)
-    commit(folder, settings=settings)
+    commit_in_turn(folder, settings=settings)
     return Stage.open(Path(folder))
 
 
