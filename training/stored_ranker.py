@@ -29,14 +29,14 @@ class StoredRanker:
         self._stored = {
             user: unpack_user_vectors(own, weights) for user, own, weights in zip(*columns, strict=True)
         }
+        self._most = max((len(own.vectors) for own in self._stored.values() if own), default=1)
         self._vocabulary = vocabulary
         self._catalogue = VectorCatalogue(vocabulary.video_ids, vectors)
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
         stored = [self._stored.get(user) for user in user_ids.tolist()]
-        most = max((len(own.vectors) for own in stored if own), default=1)
-        interests = np.zeros((len(user_ids), most, self._catalogue.vectors.shape[1]), dtype=np.float32)
+        interests = np.zeros((len(user_ids), self._most, self._catalogue.vectors.shape[1]), dtype=np.float32)
         searched = np.zeros(interests.shape[:2], dtype=bool)
         for place, own in enumerate(stored):
             if own:

@@ -18,6 +18,7 @@ from features.bundle import (
     write_bundle,
 )
 from features.errors import BadInputError
+from features.lake import Lake
 from features.settings import Settings
 from features.user_vectors import pack_user_vectors
 from features.vocabulary import Vocabulary
@@ -26,8 +27,10 @@ from training.config import ModelConfig
 from training.dataset import WatchLog
 from training.evaluation import judge_bundle
 from training.models.pinnersage import PinnersageConfig, ward_clusters
+from training.ranked import Past
 from training.run import train
 from training.settings import TrainingSettings
+from training.stored_ranker import StoredRanker
 
 UNTRACKED = TrainingSettings(mlflow_uri="off")
 
@@ -99,6 +102,20 @@ def test_stored_interests_find_what_users_like(built: tuple[Settings, Bundle]) -
     baseline = judge_bundle(popular, at(7), at(8), settings=settings).metrics
     assert (metrics["recall_at_20"] or 0) > 2 * (baseline["recall_at_20"] or 1)
     assert metrics["searches"] == pytest.approx(3, abs=0.1), "a user has three topics"
+
+
+def test_the_number_of_interests_is_that_of_the_bundle_whoever_is_asked(
+    built: tuple[Settings, Bundle],
+) -> None:
+    vectors = [np.eye(12, dtype=np.float32)[:1], np.eye(12, dtype=np.float32)[:3]]
+    stored = pack_user_vectors(np.array([1, 2]), vectors, [np.ones(1), np.ones(3)])
+    settings, bundle = built
+    ranker = StoredRanker(stored, bundle.vocabulary, bundle.vectors)
+    past = Past.read(WatchLog(Lake(settings), at(7), ModelConfig().rule), at(7))
+    for users in ([1], [2], [404]):
+        ranked = ranker.rank(past, np.array(users), 5)
+        assert ranked.interests is not None
+        assert ranked.interests.shape == (1, 3, 12)
 
 
 def test_processes_change_nothing(built: tuple[Settings, Bundle]) -> None:
