@@ -6,7 +6,7 @@ it helps most where that vector had little to learn from. A field with several v
 Shape letters: D dimensions, G most values of one video in a field.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import torch
@@ -22,17 +22,12 @@ do not depend on the scale of the gradient."""
 
 
 class FieldVectors(nn.Module):
-    """Vectors of one field, by video row; zero where a video has no value.
+    """Vectors of one field, by video row; zero where a video has no value."""
 
-    Args:
-        spread: standard deviation of fresh vectors.
-    """
-
-    def __init__(self, items: Items, name: FieldName, dim: int, spread: float) -> None:
+    def __init__(self, items: Items, name: FieldName, dim: int) -> None:
         super().__init__()
         field = items.fields[name]
         self.values = nn.Embedding(field.num_rows, dim)
-        nn.init.normal_(self.values.weight, std=spread / SHARED_SPEED)
         self.register_buffer("rows", torch.from_numpy(field.rows), persistent=False)
 
     def forward(self, video_rows: Int64[Tensor, "*S"]) -> Float[Tensor, "*S D"]:
@@ -46,12 +41,24 @@ class FieldVectors(nn.Module):
         return SHARED_SPEED * sums / counts
 
 
+def spread_fields(fields: Iterable[FieldVectors], spread: float) -> None:
+    """Fresh vectors with this standard deviation."""
+    for field in fields:
+        nn.init.normal_(field.values.weight, std=spread / SHARED_SPEED)
+
+
 class SideFeatures(nn.Module):
-    """The sum over the fields."""
+    """The sum over the fields.
+
+    Args:
+        spread: standard deviation of the fresh vectors of each field.
+    """
 
     def __init__(self, items: Items, names: Sequence[FieldName], dim: int, spread: float) -> None:
         super().__init__()
-        self.fields = nn.ModuleList(FieldVectors(items, name, dim, spread) for name in names)
+        fields = [FieldVectors(items, name, dim) for name in names]
+        spread_fields(fields, spread)
+        self.fields = nn.ModuleList(fields)
 
     def forward(self, video_rows: Int64[Tensor, "*S"]) -> Float[Tensor, "*S D"]:
         """One vector per video."""

@@ -30,7 +30,7 @@ from training.items import Items
 from training.models import Run, Trained
 from training.network import InterestNetwork, Routed
 from training.pooling import pool, pool_prefixes
-from training.side_features import FieldVectors
+from training.side_features import FieldVectors, spread_fields
 from training.tables import RowTable
 from training.tokens import Zero
 from training.trainer import Recipe, train_interests
@@ -79,8 +79,8 @@ class VideoFields(nn.Module):
     def __init__(self, items: Items, dim: int) -> None:
         super().__init__()
         self.videos = RowTable(items.num_rows, dim, VIDEO_SPREAD)
-        self.uploaders = FieldVectors(items, "uploader_id", dim, VIDEO_SPREAD)
-        self.tags = FieldVectors(items, "tag_ids", dim, VIDEO_SPREAD)
+        self.uploaders, self.tags = (FieldVectors(items, name, dim) for name in ("uploader_id", "tag_ids"))
+        spread_fields((self.uploaders, self.tags), VIDEO_SPREAD)
 
     def forward(self, rows: Int64[Tensor, "*S"]) -> Float[Tensor, "*S 3 D"]:
         """Vectors per field; zeros for no uploader and for no tags."""
