@@ -60,16 +60,12 @@ def curated_schema(table: str) -> pa.Schema:
 
 def connect(database: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB that speaks UTC; in memory unless a file is named."""
-    connection = duckdb.connect(str(database or ":memory:"))
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
+    return _speaking_utc(duckdb.connect(str(database or ":memory:")))
 
 
 def cursor(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """Another session of the same DuckDB, for another thread; its temporary tables and views are its own."""
-    session = connection.cursor()
-    session.execute("SET TimeZone = 'UTC'")
-    return session
+    return _speaking_utc(connection.cursor())
 
 
 class Lake:
@@ -268,6 +264,13 @@ def rows_checksum(rows: duckdb.DuckDBPyRelation, table: str) -> str:
         f"md5(coalesce(string_agg({text}, '' ORDER BY {', '.join(ORDER[table])}), ''))"
     ).fetchall()
     return str(found[0][0])
+
+
+def _speaking_utc(session: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    session.execute(
+        "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
+    )  # bars would fill the logs of tasks
+    return session
 
 
 def _any_of(table: str, days: Sequence[str]) -> str:
