@@ -4,7 +4,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from dags.assets import WATCHES, announce
-from dags.tasks import days_of_run, step
+from dags.tasks import UNFINISHED, days_of_run, step
 
 
 @step(lineage="staged")
@@ -36,6 +36,6 @@ def found_or_skip(days: list[str]) -> list[str]:
     """``days``; without any, or while the daily run works, there is nothing to do and the run ends, green."""
     if not days:
         raise AirflowSkipException("no landing file is new or changed")
-    if waiting := get_current_context()["ti"].get_dr_count("ingest_watch_logs", states=["queued", "running"]):
+    if waiting := get_current_context()["ti"].get_dr_count("ingest_watch_logs", states=UNFINISHED):
         raise AirflowSkipException(f"{waiting} runs of ingest_watch_logs are not done; the next look is soon")
     return days

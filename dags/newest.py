@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Asset, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags.tasks import days_of_run
+from dags.tasks import UNFINISHED, days_of_run
 from features.days import parse_days
 from features.errors import RetryLaterError
 
 if TYPE_CHECKING:
     from features.freshness import FeatureState
 
-UNFINISHED = ["queued", "running"]
 LOOKS = ("ingest_late_files", "ingest_landed_days")
 """DAGs that look whether there is something to ingest, and mostly find nothing."""
 

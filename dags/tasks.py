@@ -15,6 +15,9 @@ from dags.lineage import noted
 from features.days import day_of, parse_days
 from features.errors import BadInputError, PermanentError
 
+UNFINISHED = ["queued", "running"]
+"""States of runs that others wait for."""
+
 
 def step(*, lineage: str | None = None, **options: Any) -> Callable[..., Any]:  # noqa: ANN401 - Airflow's
     """A task that is retried after a minute, unless its error says that time does not heal it.

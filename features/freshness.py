@@ -1,11 +1,10 @@
 """Whether the features hold all that is committed: what training waits for."""
 
-import json
 from dataclasses import dataclass
 
 from features.lake import Lake
 from features.landed import sources_of
-from features.materialize import SOURCES
+from features.materialize import noted_sources
 from features.schema import WATCHES
 from features.settings import Settings
 from features.snapshots import snapshot_days
@@ -25,8 +24,7 @@ class FeatureState:
 def feature_state(settings: Settings | None = None) -> FeatureState | None:
     """The newest features, or ``None`` before the first materialize."""
     settings = settings or Settings()
-    note = settings.feast / SOURCES
-    noted: dict[str, str] = json.loads(note.read_text()) if note.exists() else {}
+    noted = noted_sources(settings)
     day = max(set(noted) & set(snapshot_days(settings)), default=None)
     if day is None:
         return None

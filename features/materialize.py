@@ -68,7 +68,7 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
 
     store = FeatureStore(settings)
     store.apply()
-    written = bring_online(store, settings, _noted_sources(settings))
+    written = bring_online(store, settings, noted_sources(settings))
     for bundle in store.registered_bundles():
         if not (settings.bundles / bundle).exists():
             store.remove_bundle(bundle)
@@ -86,7 +86,7 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
 
 def _build(sources: Mapping[str, str], settings: Settings) -> int:
     """Write the snapshots that are missing or made of something else; each is noted when it is there."""
-    done, noted = set(snapshot_days(settings)), _noted_sources(settings)
+    done, noted = set(snapshot_days(settings)), noted_sources(settings)
     wanted = [day for day in sources if day not in done or noted.get(day) != sources[day]]
     for day, rows in build_snapshots(wanted, settings):
         noted[day] = sources[day]
@@ -100,7 +100,8 @@ def newest_day(*, settings: Settings | None = None) -> str | None:
     return max(snapshot_days(settings or Settings()), default=None)
 
 
-def _noted_sources(settings: Settings) -> dict[str, str]:
+def noted_sources(settings: Settings) -> dict[str, str]:
+    """For each day what its snapshot was made of, see ``landed.sources_of``."""
     note = settings.feast / SOURCES
     return json.loads(note.read_text()) if note.exists() else {}
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ from training.dataset import WHOLE_PAST, Sequences, WatchLog
 from training.models import Trained
 from training.trend import trend_of
 
-ROWS_PER_BLOCK = 512
+ROWS_PER_BLOCK: Final = 512
 
 
 class NeighboursConfig(ModelConfig):
@@ -61,9 +62,11 @@ class Feedback:
         """All watches before ``until``; a video that a user watched twice keeps its larger weight."""
         vocabulary = Vocabulary(log.watched_videos(until, config.min_watches))
         sequences = log.sequences(until, WHOLE_PAST)
-        weigh = lambda plain: matrix_of(sequences, vocabulary, watch_weights(sequences.actions, plain))  # noqa: E731
-        factors = trend_of(sequences, vocabulary, until, config.trend)
-        return cls(vocabulary, weigh(config.plain_weight), weigh(config.plain_target_weight), factors)
+        history, targets = (
+            matrix_of(sequences, vocabulary, watch_weights(sequences.actions, plain))
+            for plain in (config.plain_weight, config.plain_target_weight)
+        )
+        return cls(vocabulary, history, targets, trend_of(sequences, vocabulary, until, config.trend))
 
 
 def watch_weights(actions: Int64[np.ndarray, " W"], plain_weight: float) -> Float32[np.ndarray, " W"]:

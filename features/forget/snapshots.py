@@ -12,14 +12,14 @@ from collections.abc import Mapping
 import duckdb
 
 from features.landed import sources_of
-from features.materialize import SOURCES
+from features.materialize import SOURCES, noted_sources
 from features.settings import Settings
 from features.stage import write_atomically
 
 
 def sources_now(settings: Settings) -> dict[str, str]:
     """The sum of every day whose snapshot is up to date."""
-    noted = _noted(settings)
+    noted = noted_sources(settings)
     now = sources_of(sorted(noted), settings) if (settings.lake).exists() else {}
     return {day: noted[day] for day in noted if now.get(day) == noted[day]}
 
@@ -35,9 +35,4 @@ def note_sources(before: Mapping[str, str], settings: Settings) -> None:
                 ledger.execute(
                     "UPDATE days SET source = ? WHERE day = ? AND source = ?", [now[day], day, source]
                 )
-    write_atomically(settings.feast / SOURCES, json.dumps(_noted(settings) | now, indent=1))
-
-
-def _noted(settings: Settings) -> dict[str, str]:
-    note = settings.feast / SOURCES
-    return json.loads(note.read_text()) if note.exists() else {}
+    write_atomically(settings.feast / SOURCES, json.dumps(noted_sources(settings) | now, indent=1))
