@@ -14,7 +14,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from features.schema import PAD_ROW
-from training.items import FieldName, Items
+from features.item_fields import FieldName
+from training.items import Items
 
 SHARED_SPEED: Final = 10.0
 """Factor on the stored vectors: they learn at the dense rate, a tenth of the video table's, and Adam's steps

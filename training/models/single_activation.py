@@ -29,7 +29,8 @@ from training.disagreement import (
     routing_variance,
 )
 from training.encoder import VIDEO_SPREAD, HistoryEncoder
-from training.items import FieldName, Items
+from features.item_fields import FieldName
+from training.items import Items
 from training.models import Run, Trained
 from training.network import InterestNetwork, Routed
 from training.pooling import pool, pool_prefixes
