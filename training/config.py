@@ -21,6 +21,7 @@ from pydantic import (
 
 from features.errors import BadInputError
 from features.positives import PositiveRule
+from training.action_bits import ALL_ACTIONS, ActionNames
 
 C = TypeVar("C", bound="ModelConfig")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,6 +30,7 @@ Assignment = Literal["hard", "label_aware", "max_readout", "one_to_one"]
 Loss = Literal["softmax", "sigmoid_focal"]
 Objective = Literal["set_to_set", "horizon", "next_item"]
 Precision = Literal["float32", "bfloat16"]
+HistoryTables = Literal["shared", "by_action"]
 
 
 class ModelConfig(BaseModel):
@@ -166,6 +168,9 @@ class InterestConfig(TrainConfig):
     """Sharpness of the assignment ``label_aware``, on cosines."""
     presence_weight: NonNegativeFloat = 0.0
     """Weight of predicting which interests get a target; needs the assignment ``one_to_one``."""
+    actions: ActionNames = ALL_ACTIONS
+    """What the network knows of how a watch of the history ended: ``all``, ``none``, or some with commas
+    between them: long_view, like, follow, share, comment, dislike, quick_skip."""
     trend: TrendConfig = TrendConfig()
     """How much what is watched more than usual now gains, as one more coordinate of the exported vectors."""
 
@@ -188,6 +193,9 @@ class EncoderConfig(InterestConfig):
     """Transformer layers over the history."""
     num_heads: PositiveInt = 2
     """Attention heads per layer."""
+    history_tables: HistoryTables = "shared"
+    """One vector per video, or in the history another one, by a small difference, where it was not viewed
+    long."""
     num_recent: NonNegativeInt = 0
     """Above 0, only so many newest watches stay single; older ones are averaged in blocks before the
     layers."""

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from features.positives import NUM_ACTION_BITS
+from features.positives import NUM_ACTION_BITS, Action
 from features.schema import PAD_ROW
 from training.action_bits import action_bits
 from training.config import EncoderConfig
@@ -33,6 +33,8 @@ NUM_AGE_BUCKETS: Final = 16
 VIDEO_SPREAD: Final = 0.1
 """Standard deviation of fresh video vectors. Everything else starts near zero: whatever all tokens share
 survives the pooling over a long history, while the videos average out, and then drowns them for epochs."""
+DIFFERENCE_SPREAD: Final = 1e-4
+"""Standard deviation of a fresh difference between two vectors of one video: they start as one."""
 FRESH_SPREAD: Final = 0.01
 """Standard deviation of fresh weights that write into the residual stream."""
 
@@ -55,6 +57,8 @@ class HistoryEncoder(nn.Module):
         self.history_length = config.history_length
         self.videos = RowTable(num_rows, dim, VIDEO_SPREAD)
         self.side = side
+        is_split = config.history_tables == "by_action"
+        self.plain_differences = RowTable(num_rows, dim, DIFFERENCE_SPREAD) if is_split else None
         self.actions = nn.Linear(NUM_ACTION_BITS, dim)
         self.gates = nn.Linear(NUM_ACTION_BITS, dim)
         self.ages = nn.Embedding(NUM_AGE_BUCKETS, dim)
@@ -64,7 +68,7 @@ class HistoryEncoder(nn.Module):
             TransformerLayer(dim, config.num_heads, dropout) for _ in range(config.num_layers)
         )
         self.dropout = nn.Dropout(dropout)
-        self.register_buffer("bits_of_code", action_bits(), persistent=False)
+        self.register_buffer("bits_of_code", action_bits(config.actions), persistent=False)
         constants = (
             *self.actions.parameters(),
             *self.gates.parameters(),
@@ -83,7 +87,7 @@ class HistoryEncoder(nn.Module):
         """Tokens, and which of them are real; the start token comes first."""
         watched = self._kept(video_rows != PAD_ROW)
         bits = F.embedding(actions, self.bits_of_code)  # (B, L, bits)
-        videos = self.video_vectors(video_rows) * (1 + self.gates(bits))
+        videos = self._watched_vectors(video_rows, actions) * (1 + self.gates(bits))
         ages = gap_bucket(age_days, watched) if self.is_causal else age_bucket(age_days, watched)
         tokens = videos + self.actions(bits) + self.ages(ages) + self.places(self._place(watched))
         tokens = self.dropout(tokens)
@@ -101,6 +105,16 @@ class HistoryEncoder(nn.Module):
         """Vectors of videos, with their side features."""
         videos = self.videos(rows)
         return videos if self.side is None else videos + self.side(rows)
+
+    def _watched_vectors(
+        self, rows: Int64[Tensor, "B L"], actions: Int64[Tensor, "B L"]
+    ) -> Float[Tensor, "B L D"]:
+        """Vectors of watched videos; other ones, if configured, where the watch was no long view."""
+        videos = self.video_vectors(rows)
+        if self.plain_differences is None:
+            return videos
+        is_plain = actions % (2 * Action.POSITIVE) < Action.POSITIVE
+        return videos + self.plain_differences(rows) * is_plain.unsqueeze(2)
 
     def _kept(self, watched: Bool[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
         """In training, forget a random share of the watches."""

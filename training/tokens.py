@@ -47,7 +47,7 @@ class WatchTokens(nn.Module):
         self.videos = RowTable(num_rows, config.dim, VIDEO_SPREAD)
         self.gates = nn.Linear(NUM_ACTION_BITS, config.dim)
         self.dropout = nn.Dropout(config.dropout)
-        self.register_buffer("bits_of_code", action_bits(), persistent=False)
+        self.register_buffer("bits_of_code", action_bits(config.actions), persistent=False)
         for weight in self.gates.parameters():
             nn.init.zeros_(weight)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from features.positives import Action
 from features.schema import PAD_ROW
 from training.config import EncoderConfig
 from training.encoder import HistoryEncoder, gap_bucket
@@ -76,3 +77,28 @@ def test_gaps_count_from_the_watch_before() -> None:
 def test_padding_rows_are_not_real() -> None:
     _, real = encoder()(*history(PAD_ROW, 3))
     assert real.tolist() == [[True, False, True]]
+
+
+def with_actions(*pairs: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A history of (video row, action code)."""
+    rows, actions = (torch.tensor([column]) for column in zip(*pairs, strict=True))
+    return rows, actions, torch.zeros(1, len(pairs))
+
+
+def test_a_watch_has_another_vector_where_it_was_no_long_view_if_tables_are_apart() -> None:
+    long_view, liked = int(Action.POSITIVE | Action.LIKED), int(Action.LIKED)
+    for tables, differs in (("shared", False), ("by_action", True)):
+        watches = encoder(num_layers=0, history_tables=tables)  # fresh gates: actions change nothing else
+        tokens, _ = watches(*with_actions((3, long_view), (3, liked)))
+        first, second = tokens[0, 1], tokens[0, 2] - watches.places.weight[0] + watches.places.weight[1]
+        assert torch.equal(first, second) is not differs
+    expected = watches.plain_differences.weight[3]
+    torch.testing.assert_close(second - first, expected, atol=1e-7, rtol=0)
+
+
+def test_what_the_network_may_not_see_of_an_action_changes_nothing() -> None:
+    for seen, differs in (("all", True), ("long_view", False)):
+        watches = encoder(actions=seen)
+        torch.nn.init.normal_(watches.gates.weight)
+        plain, disliked = (watches(*with_actions((3, code)))[0] for code in (0, int(Action.DISLIKED)))
+        assert torch.equal(plain, disliked) is not differs

@@ -107,7 +107,7 @@ class MixtureOfExpertsNetwork(InterestNetwork):
             num_interests=config.num_interests,
             dropout=config.dropout,
         )
-        self.register_buffer("bits_of_code", action_bits(), persistent=False)
+        self.register_buffer("bits_of_code", action_bits(config.actions), persistent=False)
         for weight in self.gates.parameters():
             nn.init.zeros_(weight)
         if config.expert_imbalance and config.num_experts > 1:
