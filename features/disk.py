@@ -1,6 +1,7 @@
 """A full disk, however the library that met it says so, as one error that says what to do."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,15 @@ def is_full(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return any(part in text for part in TEXTS)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names that were created or renamed in ``folder`` survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _existing(path: Path) -> Path:

@@ -4,6 +4,7 @@ The landing area is a folder or, by ``FACET_LANDING_URI``, any store that fsspec
 are copied to this machine before they are read. A stamp tells whether a file is still the one that it was.
 """
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Final
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from features.disk import sync_folder
 from features.errors import BadInputError, RetryLaterError
 from features.schema import EXPOSURES, USERS, VIDEOS, WATCHES
 from features.settings import Settings
@@ -136,6 +138,26 @@ class Landing:
         self._store.makedirs(folder, exist_ok=True)
         self._store.pipe_file(f"{folder}/.{file}", content)
         os.replace(f"{folder}/.{file}", place)
+
+    def take(self, path: Path, name: str) -> None:
+        """Move a local file into the landing area, whole or not at all.
+
+        Args:
+            name: as that of a ``LandingFile``.
+        """
+        if isinstance(self._store, LocalFileSystem):
+            place = Path(self._root) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.replace(path, place)
+            except OSError as error:
+                if error.errno != errno.EXDEV:  # on another filesystem it is copied
+                    raise
+            else:
+                sync_folder(place.parent)
+                return
+        self.write(name, path.read_bytes())
+        path.unlink()
 
     def replace(self, file: LandingFile, draft: Path) -> str:
         """Put ``draft`` in the place of a file and return its stamp; a local file keeps its time of change.

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         return self.root / "landing"
 
     @property
+    def spool(self) -> Path:
+        """Rows that serving received and that are not in the landing area yet."""
+        return self.root / "spool"
+
+    @property
     def staging(self) -> Path:
         """Partitions that are not validated yet; nobody but ingest reads them."""
         return self.root / "staging"
