@@ -9,16 +9,16 @@ Shape letters: B users, K interests, M hits per interest, N results, C candidate
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int64
 
+from features.merge_config import Fusion, MergeConfig
 from features.top import NO_PLACE, best_of
 
-Fusion = Literal["arithmetic", "geometric", "reciprocal_rank"]
 FLOOR: Final = 0.01
 """Smallest number that enters a geometric mean."""
 NO_VIDEO: Final = -1
@@ -100,6 +100,25 @@ def diversify(
     )
 
 
+def fuse(lists: Mapping[str, Merged], config: MergeConfig, top_n: int) -> Merged:
+    """The ``top_n`` best videos of the channels that answered, by name; one channel alone keeps its scores.
+
+    Who did not answer is not in ``lists``: the others share its weight. Nothing is found if none of those
+    that answered has a weight.
+
+    Args:
+        lists: one per channel, of the same users, each ``config.depth`` deep.
+    """
+    weights = config.asked(lists)
+    asked = [lists[name] for name in weights]
+    if len(asked) > 1:
+        return merge_channels(asked, list(weights.values()), top_n, fusion=config.fusion)
+    if asked:
+        [own] = asked
+        return Merged(own.video_ids[:, :top_n], own.scores[:, :top_n], own.interests[:, :top_n])
+    return _nothing(max((len(found.video_ids) for found in lists.values()), default=1), 0)
+
+
 def merge_channels(
     lists: Sequence[Merged], weights: Sequence[float], top_n: int, *, fusion: Fusion = "arithmetic"
 ) -> Merged:
@@ -109,7 +128,7 @@ def merge_channels(
     equal, as in a popular fill); weighted sum, where a video that a channel did not find has 0.
     ``geometric``: the weighted geometric mean of the same numbers, none of them below ``FLOOR``: a video must
     please every channel. ``reciprocal_rank``: the sum of weight / (60 + rank) (Cormack, Clarke and Buettcher,
-    SIGIR 2009).
+    SIGIR 2009). The interest of a video is that of the first channel that names one.
 
     Args:
         lists: one per channel, of the same users; deeper than ``top_n`` lets channels agree more often.
@@ -132,8 +151,11 @@ def merge_channels(
     total = np.full(ids.size, -np.inf)
     total[starts] = np.add.reduceat(values.ravel(), starts) + floor
     total[ids.ravel() == NO_VIDEO] = -np.inf
+    # Hits of one video stand in the order of the channels.
+    named = np.where(interests.ravel() >= 0, np.arange(ids.size), ids.size)
+    first_named = np.minimum.reduceat(named, starts)
     by_video = interests.ravel().copy()
-    by_video[starts] = np.maximum.reduceat(interests.ravel(), starts)
+    by_video[starts] = np.append(interests.ravel(), -1)[first_named]
     places, scores = best_of(total.reshape(ids.shape), top_n)
     missing = places == NO_PLACE
     found_ids = np.take_along_axis(ids, np.maximum(places, 0), axis=1)
@@ -149,7 +171,8 @@ def _calibrated(found: Merged, fusion: Fusion) -> Float[np.ndarray, "B N"]:
         warnings.simplefilter("ignore", RuntimeWarning)  # users for whom the channel found nothing
         lowest, highest = np.nanmin(scores, axis=1, keepdims=True), np.nanmax(scores, axis=1, keepdims=True)
     differ = highest > lowest
-    by_rank = 1 - np.arange(scores.shape[1]) / scores.shape[1]  # scores that are all one say nothing
+    num_found = np.maximum((~np.isnan(scores)).sum(axis=1, keepdims=True), 1)
+    by_rank = 1 - np.arange(scores.shape[1]) / num_found  # scores that are all one say nothing
     shares = np.where(differ, (scores - lowest) / np.where(differ, highest - lowest, 1), by_rank)
     shares[np.isnan(scores)] = 0
     return np.log(np.maximum(shares, FLOOR)) if fusion == "geometric" else shares

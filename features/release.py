@@ -1,16 +1,18 @@
 """The release registry as everyone reads it; ``serving/release.py`` is the only writer.
 
-A release pins one bundle per channel and the Milvus collection built from each. The pointer is one row:
-the only meaning of "current".
+A release pins one bundle per channel, the Milvus collection built from each that has vectors, and how the
+channels are merged. The pointer is one row: the only meaning of "current".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
+from features.merge_config import MergeConfig
 from features.settings import Settings
 
 METADATA: Final = sa.MetaData()
@@ -24,6 +26,7 @@ RELEASES: Final = sa.Table(
     sa.Column("created_at", sa.DateTime, nullable=False),  # UTC
     sa.Column("created_by", sa.String(64), nullable=False),
     sa.Column("reason", sa.Text),
+    sa.Column("merge_config", sa.JSON),  # null in releases of 0.1: the defaults
 )
 POINTER: Final = sa.Table(
     "release_pointer",
@@ -45,6 +48,7 @@ class Release:
     created_at: datetime
     revision: int
     """Revision of the pointer when it was read; a flip that saw another one is refused."""
+    merge: MergeConfig = field(default_factory=MergeConfig)
 
     def bundle_path(self, settings: Settings, channel: str) -> Path:
         """Folder of the bundle behind ``channel``."""
@@ -52,11 +56,13 @@ class Release:
 
 
 def open_registry(settings: Settings) -> sa.Engine:
-    """Connect to the registry and create its tables where they are missing."""
+    """Connect to the registry and create what is missing: tables, and columns that 0.1 did not have."""
     if settings.database.startswith("sqlite"):
         settings.root.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(settings.database)
     METADATA.create_all(engine)
+    if not _has_merge_config(engine):
+        _add_merge_config(engine)
     return engine
 
 
@@ -65,6 +71,32 @@ def current_release(engine: sa.Engine) -> Release | None:
     query = sa.select(RELEASES, POINTER.c.revision).join(POINTER, POINTER.c.version == RELEASES.c.version)
     with engine.connect() as connection:
         row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    return Release(row.version, row.state, row.bundles, row.collections, row.created_at, row.revision)
+    return None if row is None else _release(row, row.revision)
+
+
+def find_release(engine: sa.Engine, version: str) -> Release | None:
+    """The release of that version in any state, or ``None``; its revision is 0, so that no flip takes it."""
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(RELEASES).where(RELEASES.c.version == version)).one_or_none()
+    return None if row is None else _release(row, 0)
+
+
+def _release(row: sa.Row, revision: int) -> Release:
+    merge = MergeConfig.model_validate(row.merge_config or {})
+    return Release(row.version, row.state, row.bundles, row.collections, row.created_at, revision, merge)
+
+
+def _has_merge_config(engine: sa.Engine) -> bool:
+    columns = sa.inspect(engine).get_columns(RELEASES.name)
+    return any(column["name"] == RELEASES.c.merge_config.name for column in columns)
+
+
+def _add_merge_config(engine: sa.Engine) -> None:
+    column = RELEASES.c.merge_config
+    kind = column.type.compile(engine.dialect)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"ALTER TABLE {RELEASES.name} ADD COLUMN {column.name} {kind}"))
+    except DBAPIError:
+        if not _has_merge_config(engine):  # another process may have been quicker
+            raise

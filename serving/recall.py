@@ -27,7 +27,7 @@ from serving.interests import InterestExtractor, UserInterests
 from serving.lookup import TimedLookup, open_lookup
 from serving.milvus import MilvusConnection
 from serving.milvus_index import MilvusIndex
-from serving.popular import PopularVideos
+from features.popular import PopularVideos
 from serving.release import INTERESTS, POPULAR
 from serving.result import NO_INTEREST, Candidate, Interest, Reason, RecallResult, Stopwatch, top_tags
 from serving.settings import ServingSettings

@@ -67,15 +67,22 @@ def evaluate(
 
 @app.command()
 def union(
-    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", exists=True, file_okay=False)],
+    bundles: Annotated[list[str], typer.Argument(metavar="[NAME=]BUNDLE...", help="NAME of the channel")],
     days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="JSON that publish and recall-batch read with --union")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the weights that fuse several bundles best: chosen on the half "tune", judged on "report"."""
+    from features.stage import write_atomically
     from training.union import tune_union
 
     found = tune_union(bundles, *parse_span(days), settings=Settings())
-    report(found.report.metrics | {"fusion": found.fusion, "weights": found.weights}, as_json)
+    if out_file:
+        write_atomically(out_file, found.merge.model_dump_json(indent=2))
+    facts = {"bundles": found.bundles} | ({"out": str(out_file)} if out_file else {})
+    report(found.report.metrics | found.merge.model_dump() | facts, as_json)
 
 
 @app.command()
@@ -137,21 +144,28 @@ def tune(
 
 @app.command("recall-batch")
 def recall_batch(
-    bundle: Annotated[Path, typer.Option(exists=True, file_okay=False)],
     users: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Parquet with user_id int64")],
     as_of: MomentOption,
     out_file: Annotated[
         Path, typer.Option("--out", help="Parquet: user_id, rank, video_id, score, interest")
     ],
+    bundles: Annotated[
+        list[str] | None, typer.Option("--bundle", metavar="[NAME=]BUNDLE", help="several: also --union")
+    ] = None,
+    union_file: Annotated[
+        Path | None, typer.Option("--union", exists=True, dir_okay=False, help="written by facet union")
+    ] = None,
+    release: Annotated[str | None, typer.Option(help="version of a release, or live")] = None,
     top_n: Annotated[int, typer.Option(min=1)] = 50,
     as_json: JsonFlag = False,
 ) -> None:
-    """Candidates of many users from one bundle and their histories before --as-of."""
+    """Candidates of many users from a bundle, a union or a release, and their histories before --as-of."""
     from features.stage import write_parquet
-    from training.ranking import read_users
-    from training.ranking import recall_batch as run
+    from training.recall_batch import choose_source, read_users
+    from training.recall_batch import recall_batch as run
 
-    rows = run(bundle, read_users(users), parse_moment(as_of), top_n, settings=Settings())
+    source = choose_source(bundles or [], union_file, release, settings=Settings())
+    rows = run(source, read_users(users), parse_moment(as_of), top_n, settings=Settings())
     write_parquet(rows, out_file)
     report({"rows": rows.num_rows, "out": str(out_file)}, as_json)
 

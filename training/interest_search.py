@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from features.merge import NO_VIDEO, Merged, merge_hits
+from features.merge import NO_VIDEO, merge_hits
 from features.top import NO_PLACE
-from training.ranked import NO_INTEREST, Ranked, first_unseen
+from training.ranked import Ranked
 from training.search import search
 
 
@@ -30,18 +30,13 @@ def search_interests(
     catalogue: VectorCatalogue,
     top_n: int,
 ) -> Ranked:
-    """The best unseen videos over the searched interests; users with none get the popular order.
+    """The best unseen videos over the searched interests; users with none have an empty list.
 
     Args:
         seen: place of the user and place of the video in the catalogue, of everything that was seen.
     """
     found, values = _search(interests, searched, seen, catalogue, top_n)
-    lists = merge_hits(found, values, top_n)
-    popular = np.arange(len(catalogue.video_ids))
-    unseen = first_unseen(popular, *seen, num_users=len(interests), top_n=top_n)
-    is_unknown = np.asarray(~searched.any(axis=1))
-    lists = _replace(lists, is_unknown, unseen, catalogue.video_ids)
-    return Ranked(lists, interests, searched, found)
+    return Ranked(merge_hits(found, values, top_n), interests, searched, found)
 
 
 def _search(
@@ -65,16 +60,3 @@ def _search(
     ids[searched] = np.where(places == NO_PLACE, NO_VIDEO, catalogue.video_ids[places])
     values[searched] = scores
     return ids, values
-
-
-def _replace(
-    lists: Merged, which: Bool[np.ndarray, " B"], places: np.ndarray, video_ids: Int64[np.ndarray, " V"]
-) -> Merged:
-    """``lists`` with the users of ``which`` given the popular videos at ``places``."""
-    popular = np.where(places >= 0, video_ids[places], NO_VIDEO)
-    column, width = which[:, None], lists.video_ids.shape[1]
-    return Merged(
-        np.where(column, popular[:, :width], lists.video_ids),
-        np.where(column, np.where(places >= 0, 0.0, -np.inf)[:, :width], lists.scores),
-        np.where(column, NO_INTEREST, lists.interests),
-    )

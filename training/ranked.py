@@ -4,7 +4,7 @@ Shape letters: B users, K interests, V videos, N places of a list, M hits per in
 users.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from features.history import HISTORY_LENGTH
-from features.merge import Merged
+from features.merge import NO_VIDEO, Merged
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
 from training.dataset import IdLists, Sequences, WatchLog
@@ -54,6 +54,52 @@ class Ranker(Protocol):
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """The ``top_n`` best unseen videos of each user; fewer only where fewer are left."""
         ...
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """A bundle as one channel among others: what it does not know others say, and nothing is filled up."""
+
+    def find(self, past: Past, user_ids: Int64[np.ndarray, " B"], limit: int) -> Merged:
+        """At most ``limit`` unseen videos of each user; none of users that the bundle knows nothing of."""
+        ...
+
+
+class BundleRanker(Ranker, Finder, Protocol):
+    """What ``open_ranker`` makes of a bundle."""
+
+
+def filled(
+    ranked: Ranked,
+    popular: Int64[np.ndarray, " V"],
+    seen: tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " S"]],
+    top_n: int,
+) -> Ranked:
+    """``ranked`` with the unseen popular videos, score 0, behind every list that is short.
+
+    Args:
+        popular: ids, the most popular first.
+        seen: place of the user and place of the video in ``popular``.
+    """
+    lists, width = ranked.lists, min(top_n, len(popular))
+    num_found = (lists.video_ids != NO_VIDEO).sum(axis=1)
+    short = np.flatnonzero(num_found < width)
+    if not len(short):
+        return ranked
+    shape = (len(lists.video_ids), width)
+    ids, scores = np.full(shape, NO_VIDEO, dtype=np.int64), np.full(shape, -np.inf)
+    interests = np.full(shape, NO_INTEREST, dtype=np.int64)
+    most = min(width, lists.video_ids.shape[1])
+    for whole, part in ((ids, lists.video_ids), (scores, lists.scores), (interests, lists.interests)):
+        whole[:, :most] = part[:, :most]
+    for user in short.tolist():
+        left = np.ones(len(popular), dtype=bool)
+        left[seen[1][seen[0] == user]] = False
+        left &= ~np.isin(popular, ids[user, : num_found[user]])
+        more = popular[left][: width - num_found[user]]
+        places = slice(num_found[user], num_found[user] + len(more))
+        ids[user, places], scores[user, places] = more, 0.0
+    return replace(ranked, lists=Merged(ids, scores, interests))
 
 
 def first_unseen(

@@ -1,17 +1,19 @@
 """Ranks with the interests that a bundle stores per user.
 
-Shape letters: B users, K most interests of one user, D dimensions, V videos.
+Shape letters: B users, K most interests of one user, D dimensions, V videos, S videos seen by the
+users.
 """
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Int64
 
+from features.merge import Merged
 from features.schema import USER_ID
 from features.user_vectors import VECTORS_PACKED, WEIGHTS_PACKED, unpack_user_vectors
 from features.vocabulary import Vocabulary
 from training.interest_search import VectorCatalogue, search_interests
-from training.ranked import Past, Ranked, seen_places
+from training.ranked import Past, Ranked, filled, seen_places
 
 
 class StoredRanker:
@@ -35,6 +37,19 @@ class StoredRanker:
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
+        seen = seen_places(past.seen, user_ids, self._vocabulary)
+        return filled(self._search(user_ids, seen, top_n), self._vocabulary.video_ids, seen, top_n)
+
+    def find(self, past: Past, user_ids: Int64[np.ndarray, " B"], limit: int) -> Merged:
+        """See ``Finder``."""
+        return self._search(user_ids, seen_places(past.seen, user_ids, self._vocabulary), limit).lists
+
+    def _search(
+        self,
+        user_ids: Int64[np.ndarray, " B"],
+        seen: tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " S"]],
+        top_n: int,
+    ) -> Ranked:
         stored = [self._stored.get(user) for user in user_ids.tolist()]
         interests = np.zeros((len(user_ids), self._most, self._catalogue.vectors.shape[1]), dtype=np.float32)
         searched = np.zeros(interests.shape[:2], dtype=bool)
@@ -42,5 +57,4 @@ class StoredRanker:
             if own:
                 interests[place, : len(own.vectors)] = own.vectors
                 searched[place, : len(own.vectors)] = True
-        seen = seen_places(past.seen, user_ids, self._vocabulary)
         return search_interests(interests, searched, seen, self._catalogue, top_n)

@@ -1,9 +1,11 @@
-"""Several bundles as one list: each ranks on its own, ``merge_channels`` fuses what they found.
+"""Several bundles as one list, fused by ``features/merge.py`` exactly as serving does it.
 
 The weights are chosen on the users of the half ``tune`` and judged on the others.
+
+Shape letters: B users, N places of a list.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
@@ -14,100 +16,157 @@ import numpy as np
 import structlog
 from jaxtyping import Int64
 
-from features.bundle import open_bundle
+from features.bundle import Bundle
+from features.channels import open_channels
 from features.errors import BadInputError
 from features.lake import Lake
-from features.merge import Fusion, Merged, merge_channels
+from features.merge import NO_VIDEO, Merged, fuse
+from features.merge_config import Fusion, MergeConfig
+from features.popular import PopularVideos
+from features.positives import PositiveRule
 from features.settings import Settings
 from training.catalogue import Catalogue
 from training.dataset import IdLists, WatchLog
 from training.evaluation import Half, Judgement, in_half, judge, part_of
 from training.metrics import MAIN_METRIC, Metrics
-from training.ranked import Past, Ranked, Ranker
+from training.ranked import NO_INTEREST, Finder, Past, Ranked
 from training.ranking import open_ranker
 
 log = structlog.get_logger(__name__)
 
-DEPTH: Final = 500
-"""Places of a channel's list that are fused; what lies deeper counts as not found."""
 STEPS: Final = 10
 """Weights are tried in steps of a tenth."""
 
 
 class UnionRanker:
-    """Fuses the lists of several rankers.
+    """Fuses what several channels find; popular videos fill the rest, as for users whom nobody knows.
 
     Args:
-        weights: of the channels, at least 0.
+        finders: by channel.
     """
 
-    def __init__(self, rankers: Sequence[Ranker], weights: Sequence[float], fusion: Fusion) -> None:
-        self._rankers, self._weights, self._fusion = rankers, weights, fusion
+    def __init__(self, finders: Mapping[str, Finder], merge: MergeConfig, popular: PopularVideos) -> None:
+        self._finders, self._merge, self._popular = finders, merge, popular
+
+    @classmethod
+    def of(cls, bundles: Mapping[str, Bundle], merge: MergeConfig) -> "UnionRanker":
+        """From bundles by channel."""
+        finders = {name: open_ranker(bundles[name]) for name in merge.asked(bundles)}
+        return cls(finders, merge, PopularVideos.of_channels(bundles))
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
-        lists = [ranker.rank(past, user_ids, max(DEPTH, top_n)).lists for ranker in self._rankers]
-        return Ranked(merge_channels(lists, self._weights, top_n, fusion=self._fusion))
+        depth = max(self._merge.depth, top_n)
+        asked = self._merge.asked(self._finders)
+        lists = {name: self._finders[name].find(past, user_ids, depth) for name in asked}
+        return Ranked(self._filled(fuse(lists, self._merge, top_n), past, user_ids, top_n))
+
+    def _filled(self, lists: Merged, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Merged:
+        shape = (len(user_ids), top_n)
+        ids, scores = np.full(shape, NO_VIDEO, dtype=np.int64), np.full(shape, -np.inf)
+        interests = np.full(shape, NO_INTEREST, dtype=np.int64)
+        width = lists.video_ids.shape[1]
+        for whole, part in ((ids, lists.video_ids), (scores, lists.scores), (interests, lists.interests)):
+            whole[:, :width] = part
+        num_found = (ids != NO_VIDEO).sum(axis=1)
+        short = np.flatnonzero(num_found < top_n)
+        users, seen = past.seen.pairs(user_ids[short])
+        for place, user in enumerate(short.tolist()):
+            found = num_found[user]
+            top = self._popular.top(
+                past.segments.get(int(user_ids[user])),
+                int(top_n - found),
+                exclude=np.concatenate([seen[users == place], ids[user, :found]]),
+            )
+            places = slice(found, found + len(top.video_ids))
+            ids[user, places], scores[user, places] = top.video_ids, top.scores
+        return Merged(ids, scores, interests)
 
 
 class _Remembered:
-    """A ranker that ranks each block of users once: only the weights change between two calls."""
+    """A finder that answers for each block of users once: only the weights change between two calls."""
 
-    def __init__(self, ranker: Ranker) -> None:
-        self._ranker = ranker
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
         self._lists: dict[int, Merged] = {}
 
-    def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
+    def find(self, past: Past, user_ids: Int64[np.ndarray, " B"], limit: int) -> Merged:
         first = int(user_ids[0])
         if first not in self._lists:
-            self._lists[first] = self._ranker.rank(past, user_ids, top_n).lists
-        return Ranked(self._lists[first])
+            self._lists[first] = self._finder.find(past, user_ids, limit)
+        return self._lists[first]
 
 
 @dataclass(frozen=True, slots=True)
 class Union:
     """The best way to fuse some bundles."""
 
-    weights: dict[str, float]
-    """Bundle to weight; they add up to 1."""
-    fusion: Fusion
+    bundles: dict[str, str]
+    """Channel to ``<model>/<version>``."""
+    merge: MergeConfig
+    """Weights by channel, which add up to 1, and the fusion; what ``facet publish --union`` reads."""
     tune: Metrics
     report: Judgement
 
 
-def tune_union(paths: Sequence[Path], start: datetime, end: datetime, *, settings: Settings) -> Union:
+def tune_union(bundles: Sequence[str | Path], start: datetime, end: datetime, *, settings: Settings) -> Union:
     """Try all weights in steps of a tenth and all ways to fuse, by ``recall_at_50`` of the half ``tune``.
 
-    Raises:
-        BadInputError: fewer than two bundles.
-    """
-    if len(paths) < 2:
-        raise BadInputError("a union needs at least two bundles")
-    bundles = [open_bundle(path) for path in paths]
-    watches = WatchLog(Lake(settings), end, bundles[0].manifest.rule)
-    past, catalogue, targets = Past.read(watches, start), Catalogue.read(watches), watches.targets(start, end)
+    Args:
+        bundles: paths, or ``NAME=PATH``, see ``features/channels.py``.
 
-    def judged(rankers: Sequence[Ranker], shares: Sequence[float], fusion: Fusion, half: Half) -> Judgement:
+    Raises:
+        BadInputError: fewer than two bundles, or two for one channel.
+    """
+    if len(bundles) < 2:
+        raise BadInputError("a union needs at least two bundles")
+    channels = open_channels(bundles)
+    watches = WatchLog(Lake(settings), end, common_rule(channels))
+    past, catalogue, targets = Past.read(watches, start), Catalogue.read(watches), watches.targets(start, end)
+    popular = PopularVideos.of_channels(channels)
+
+    def judged(finders: Mapping[str, Finder], merge: MergeConfig, half: Half) -> Judgement:
         users = targets.keys[in_half(targets.keys, half)]
         wanted: IdLists = part_of(targets, users)
-        return judge(UnionRanker(rankers, shares, fusion), past, wanted, catalogue)
+        return judge(UnionRanker(finders, merge, popular), past, wanted, catalogue)
 
-    rankers = [_Remembered(open_ranker(bundle)) for bundle in bundles]
-    best: tuple[float, tuple[float, ...], Fusion, Metrics] | None = None
-    for fusion, shares in product(get_args(Fusion), _all_shares(len(paths))):
-        metrics = judged(rankers, shares, fusion, "tune").metrics
+    finders = {name: open_ranker(bundle) for name, bundle in channels.items()}
+    remembered = {name: _Remembered(finder) for name, finder in finders.items()}
+    best: tuple[float, MergeConfig, Metrics] | None = None
+    for merge in _all_merges(list(channels)):
+        metrics = judged(remembered, merge, "tune").metrics
         value = metrics[MAIN_METRIC] or 0.0
-        log.info("union judged", fusion=fusion, weights=shares, recall_at_50=round(value, 4))
+        log.info("union judged", fusion=merge.fusion, weights=merge.weights, recall_at_50=round(value, 4))
         if best is None or value > best[0]:
-            best = (value, shares, fusion, metrics)
+            best = (value, merge, metrics)
     assert best is not None
-    _, shares, fusion, metrics = best
-    report = judged([open_ranker(bundle) for bundle in bundles], shares, fusion, "report")
-    weights = {bundle.name: share for bundle, share in zip(bundles, shares, strict=True)}
-    return Union(weights, fusion, metrics, report)
+    _, merge, metrics = best
+    names = {name: bundle.name for name, bundle in channels.items()}
+    return Union(names, merge, metrics, judged(finders, merge, "report"))
 
 
-def _all_shares(num_channels: int) -> list[tuple[float, ...]]:
-    """Every way to share 1 in steps; a channel may get nothing."""
-    parts = product(range(STEPS + 1), repeat=num_channels)
-    return [tuple(part / STEPS for part in split) for split in parts if sum(split) == STEPS]
+def common_rule(channels: Mapping[str, Bundle]) -> PositiveRule:
+    """What counts as a positive for all of these bundles.
+
+    Raises:
+        BadInputError: they were trained under different rules.
+    """
+    rules = {name: bundle.manifest.rule for name, bundle in channels.items()}
+    first, *others = rules
+    if differing := [name for name in others if rules[name] != rules[first]]:
+        raise BadInputError(
+            f"{first} and {', '.join(differing)} were trained under different rules of what a positive is; "
+            "train them again under one rule"
+        )
+    return rules[first]
+
+
+def _all_merges(channels: Sequence[str]) -> list[MergeConfig]:
+    """Every way to fuse and to share 1 in steps; a channel may get nothing."""
+    fusions: tuple[Fusion, ...] = get_args(Fusion)
+    parts = product(range(STEPS + 1), repeat=len(channels))
+    shares = [[part / STEPS for part in split] for split in parts if sum(split) == STEPS]
+    return [
+        MergeConfig(weights=dict(zip(channels, split, strict=True)), fusion=fusion)
+        for fusion, split in product(fusions, shares)
+    ]

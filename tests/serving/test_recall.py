@@ -30,7 +30,7 @@ from serving.errors import IndexUnavailableError
 from serving.index import CandidateIndex, ExactIndex, Hits
 from serving.interests import InterestExtractor, UserInterests
 from serving.lookup import TimedLookup
-from serving.popular import PopularVideos
+from features.popular import PopularVideos
 from serving.recall import Recaller
 from serving.result import Candidate, Reason
 from tests.serving.bundles import VECTORS, VIDEO_IDS, write_interests, write_ranking

@@ -11,7 +11,7 @@ from tests.training.logs import at, planted_log
 from training.errors import GateRefusedError
 from training.evaluation import judge_bundle
 from training.gate import judge, paired_interval
-from training.ranking import recall_batch
+from training.recall_batch import recall_batch
 from training.run import train, train_and_judge
 from training.settings import TrainingSettings
 

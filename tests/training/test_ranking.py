@@ -18,13 +18,8 @@ from tests.training.logs import at, video, watch, write_log
 from training.config import ModelConfig
 from training.dataset import WatchLog
 from training.ranked import Past, first_unseen
-from training.ranking import (
-    InterestRanker,
-    PopularityRanker,
-    rank_in_blocks,
-    read_users,
-    recall_batch,
-)
+from training.ranking import InterestRanker, PopularityRanker, rank_in_blocks
+from training.recall_batch import read_users, recall_batch
 from training.run import train
 from training.settings import TrainingSettings
 

@@ -23,8 +23,10 @@ def test_weights_are_chosen_on_one_half_and_judged_on_the_other(tmp_path: Path) 
         for model, own in (("item_cf", []), ("popularity", ["window_days=none"]))
     ]
     found = tune_union(paths, at(7), at(8), settings=settings)
-    assert sum(found.weights.values()) == pytest.approx(1)
-    assert list(found.weights) == [f"{path.parent.name}/{path.name}" for path in paths]
+    assert sum(found.merge.weights.values()) == pytest.approx(1)
+    names = [f"{path.parent.name}/{path.name}" for path in paths]
+    assert found.bundles == dict(zip(("item_cf", "popular"), names, strict=True))
+    assert list(found.merge.weights) == ["item_cf", "popular"]
     alone = [judge_bundle(path, at(7), at(8), settings=settings, half="tune").metrics for path in paths]
     best = max(metrics["recall_at_50"] or 0 for metrics in alone)
     # A channel alone is among what was tried.

@@ -1,0 +1,101 @@
+"""How the channels of a release become one list: weights, fusion, depth. It travels with the release.
+
+``facet union`` writes this file, ``facet publish`` puts it into the registry, and recall and ``recall-batch``
+read it from there, so that what was tuned is what is served.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt, ValidationError, model_validator
+
+from features.errors import BadInputError
+
+Fusion = Literal["arithmetic", "geometric", "reciprocal_rank"]
+INTERESTS: Final = "interests"
+"""Channel of the multi-interest bundle: every release has one."""
+POPULAR: Final = "popular"
+"""Channel of the ranking bundle: without a weight it only answers and fills where the others cannot."""
+
+
+class MergeConfig(BaseModel):
+    """The merge of one release."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    weights: dict[str, NonNegativeFloat] = {}
+    """Of each channel; 0 is not asked. Empty: all alike, but ``popular``, which only fills."""
+    fusion: Fusion = "reciprocal_rank"
+    """How lists of different scores are added, see ``features/merge.py``."""
+    depth: PositiveInt = 500
+    """Places of a channel's list that are fused; what lies deeper counts as not found."""
+
+    @model_validator(mode="after")
+    def _somebody_is_asked(self) -> "MergeConfig":
+        if self.weights and not sum(self.weights.values()):
+            raise ValueError("all weights are 0; one channel at least needs more")
+        return self
+
+    def asked(self, channels: Iterable[str]) -> dict[str, float]:
+        """Those of ``channels`` that are fused, with their weights; ``interests`` first, then by name."""
+        ordered = sorted(channels, key=lambda name: (name != INTERESTS, name))
+        weights = self.weights or {name: 1.0 for name in ordered if name != POPULAR}
+        return {name: weights[name] for name in ordered if weights.get(name)}
+
+    def require_fit(self, channels: Iterable[str]) -> None:
+        """Raises ``BadInputError`` unless the weights name these channels; ``popular`` needs none."""
+        if not self.weights:
+            return
+        there = set(channels)
+        lost, silent = sorted(self.weights.keys() - there), sorted(there - self.weights.keys() - {POPULAR})
+        if lost or silent:
+            complaints = [f"no bundle fills {', '.join(lost)}"] * bool(lost)
+            complaints += [f"{', '.join(silent)} has no weight (0 leaves it out)"] * bool(silent)
+            raise BadInputError(
+                f"the merge weights do not fit the channels {', '.join(sorted(there))}: "
+                + "; ".join(complaints)
+            )
+
+    def limited_to(self, channels: Iterable[str]) -> "MergeConfig":
+        """The same without the weights of channels that are not there; the others share what they had."""
+        there = set(channels)
+        kept = {name: weight for name, weight in self.weights.items() if name in there}
+        return self.model_copy(update={"weights": kept if sum(kept.values()) else {}})
+
+
+def read_merge_config(path: Path) -> MergeConfig:
+    """What ``facet union --out`` wrote.
+
+    Raises:
+        BadInputError: the file is no merge configuration.
+    """
+    try:
+        return MergeConfig.model_validate_json(path.read_text())
+    except (OSError, ValidationError) as error:
+        raise BadInputError(
+            f"{path} is no merge configuration as `facet union --out` writes it: {error}"
+        ) from error
+
+
+def parse_merge(options: Sequence[str]) -> MergeConfig:
+    """``weights=interests:.6,ease:.4``, ``fusion=geometric``, ``depth=300`` in any order.
+
+    Raises:
+        BadInputError: an unknown key or an unusable value.
+    """
+    values: dict[str, Any] = {}
+    for option in options:
+        key, _, text = option.partition("=")
+        values[key.strip()] = text.strip()
+    if "weights" in values:
+        pairs = [part.partition(":") for part in values["weights"].split(",")]
+        values["weights"] = {name.strip(): weight.strip() for name, _, weight in pairs}
+    try:
+        return MergeConfig.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadInputError(
+            f"cannot merge by {list(options)}: {problems}. Write weights=NAME:WEIGHT,NAME:WEIGHT, "
+            "fusion=arithmetic|geometric|reciprocal_rank or depth=PLACES"
+        ) from error
