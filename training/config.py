@@ -57,6 +57,21 @@ class TrendConfig(BaseModel):
     """Plays added to both counts."""
 
 
+class ActionWeights(BaseModel):
+    """Factors on the weight of a target; of several actions the largest counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    like: float = Field(default=1.0, ge=1)
+    """Of a video that the user liked."""
+    follow: float = Field(default=1.0, ge=1)
+    """Of one whose uploader the user followed from it."""
+    share: float = Field(default=1.0, ge=1)
+    """Of one that the user shared."""
+    comment: float = Field(default=1.0, ge=1)
+    """Of one that the user commented on."""
+
+
 class TrainConfig(ModelConfig):
     """What the loop, the objective and the sampler are told."""
 
@@ -96,6 +111,11 @@ class TrainConfig(ModelConfig):
     """Largest share; the share of an example is uniform between the two."""
     weak_weight: NonNegativeFloat = 0.3
     """Weight of a hidden plain play (neither positive, skipped nor disliked); a positive weighs 1."""
+    action_weights: ActionWeights = ActionWeights()
+    """How much more a liked, followed, shared or commented target weighs."""
+    negative_weight: NonNegativeFloat = 0.0
+    """Above 0, a part of what a user disliked or always skipped is hidden too, and each target also competes
+    with that, with this weight; needs the objective ``set_to_set``."""
     num_negatives: NonNegativeInt = 1024
     """Sampled videos per step, shared by the batch; from the size of the vocabulary on, all of it; 0 leaves
     those of the batch alone."""
@@ -138,6 +158,12 @@ class TrainConfig(ModelConfig):
     def _negatives_come_from_somewhere(self) -> "TrainConfig":
         if not self.num_negatives and not self.in_batch:
             raise ValueError("num_negatives=0 needs in_batch=true")
+        return self
+
+    @model_validator(mode="after")
+    def _feedback_is_hidden(self) -> "TrainConfig":
+        if self.negative_weight and self.objective != "set_to_set":
+            raise ValueError(f"negative_weight needs objective=set_to_set, not {self.objective}")
         return self
 
     @model_validator(mode="after")

@@ -25,7 +25,8 @@ def share(batch: Batch, group: Group) -> Batch:
         return batch
     mine = np.arange(group.rank, len(batch.user_ids), group.size)
     targets = share_of_targets(batch, group)
-    places = batch.target_places
+    places, refusing, refused = batch.target_places, batch.turned_down_users, batch.turned_down_rows
+    kept = np.zeros(0, np.int64) if refusing is None else np.flatnonzero(refusing % group.size == group.rank)
     return replace(
         batch,
         user_ids=batch.user_ids[mine],
@@ -36,6 +37,8 @@ def share(batch: Batch, group: Group) -> Batch:
         target_rows=batch.target_rows[targets],
         target_weights=batch.target_weights[targets],
         target_places=None if places is None else places[targets],
+        turned_down_users=None if refusing is None else refusing[kept] // group.size,
+        turned_down_rows=None if refused is None else refused[kept],
     )
 
 

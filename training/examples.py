@@ -10,17 +10,18 @@ objective        history -> targets
 ``next_item``    every prefix -> the positive that comes next
 ===============  =====================================================================================
 
-What follows what says little about a week; what goes with what says more (docs/decisions/0003). Skips and
-dislikes are never targets and always stay visible. Plain plays are weak targets, of ``set_to_set`` alone.
-Ages count from the user's newest watch.
+What follows what says little about a week; what goes with what says more (docs/decisions/0003). Plain plays
+are weak targets, of ``set_to_set`` alone. Skips and dislikes are never targets and stay visible; with a
+``negative_weight`` the same share of them is hidden as of the targets, to be ranked below these. Ages count
+from the user's newest watch.
 
 Shape letters: U users, W watches of all users, B users of a batch, S widest sequence of the batch,
-L history length, T targets of the batch.
+L history length, T targets of the batch, N videos turned down that the batch hides.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -32,6 +33,7 @@ from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
 from training.config import InterestConfig
 from training.dataset import Sequences
+from training.target_weights import weigh_videos
 
 BATCHES_PER_BUCKET: Final = 32
 """Users are shuffled, then sorted by length within so many batches: little padding, still random."""
@@ -51,6 +53,9 @@ class Batch:
     target_weights: Float32[np.ndarray, " T"]
     target_places: Int64[np.ndarray, " T"] | None = None
     """Column of the last watch that may predict the target; ``None``: the whole history."""
+    turned_down_users: Int64[np.ndarray, " N"] | None = None
+    """Place in the batch of who turned down which hidden video; ``None``: not asked for."""
+    turned_down_rows: Int64[np.ndarray, " N"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,13 @@ class Examples(ABC):
         self._actions = sequences.actions[known]
         self._times = sequences.times_us[known]
         self._offsets = np.searchsorted(users, np.arange(len(sequences) + 1))
-        weak = config.weak_weight if config.objective == "set_to_set" else 0.0
-        self._first, self._weights = _targets_of(users, self._rows, self._actions, weak)
+        self._videos = weigh_videos(
+            users,
+            self._rows,
+            self._actions,
+            weak_weight=config.weak_weight if config.objective == "set_to_set" else 0.0,
+            action_weights=config.action_weights,
+        )
         self._is_target = self._possible_targets()
         eligible = np.bincount(users, self._is_target, len(sequences))
         self._users = np.flatnonzero(eligible >= self.fewest_targets)
@@ -120,11 +130,11 @@ class Examples(ABC):
 
     def _possible_targets(self) -> Bool[np.ndarray, " W"]:
         """The first watch of each video that could be a target."""
-        return (self._first == np.arange(len(self._first))) & (self._weights > 0)
+        return self._videos.is_first & (self._videos.weights > 0)
 
     def _new_positives(self) -> Bool[np.ndarray, " W"]:
         """Positives of videos not watched before, by users who watched something before."""
-        has_past = np.ones(len(self._first), dtype=bool)
+        has_past = np.ones(len(self._rows), dtype=bool)
         has_past[self._offsets[:-1][np.diff(self._offsets) > 0]] = False
         own = Examples._possible_targets(self)
         return own & has_past & ((self._actions & Action.POSITIVE.value) > 0)
@@ -170,7 +180,7 @@ class Examples(ABC):
             np.where(shown, ages, 0).astype(np.float32),
             users,
             self._rows[chosen],
-            self._weights[chosen],
+            self._videos.weights[chosen],
             places,
         )
 
@@ -185,11 +195,22 @@ class HiddenSets(Examples):
         window = self._window(users)
         eligible = window.real & self._is_target[window.watches]
         share = random.uniform(self._config.hide_share_min, self._config.hide_share_max, (len(users), 1))
-        hidden = choose_hidden(random.random(eligible.shape), eligible, share)
-        starts = self._offsets[users + 1][:, None] - window.watches.shape[1]
-        leads = self._first[window.watches] - starts  # column of the first watch of the same video
-        visible = window.real & ~np.take_along_axis(hidden, leads.clip(min=0), axis=1)
-        return self._batch(window, visible, hidden)
+        lots = random.random(eligible.shape)
+        hidden = choose_hidden(lots, eligible, share)
+        if not self._config.negative_weight:
+            return self._batch(window, self._visible(window, hidden), hidden)
+        refusable = self._videos.is_first & self._videos.is_turned_down
+        refused = window.real & refusable[window.watches] & (lots < share)
+        batch = self._batch(window, self._visible(window, hidden | refused), hidden)
+        refusing, columns = np.nonzero(refused)
+        rows = self._rows[window.watches[refusing, columns]]
+        return replace(batch, turned_down_users=refusing, turned_down_rows=rows)
+
+    def _visible(self, window: Window, hidden: Bool[np.ndarray, "B S"]) -> Bool[np.ndarray, "B S"]:
+        """Every watch but those of hidden videos; ``hidden`` marks the first watch of each."""
+        starts = self._offsets[window.users + 1][:, None] - window.watches.shape[1]
+        leads = self._videos.first[window.watches] - starts  # column of the first watch of the same video
+        return window.real & ~np.take_along_axis(hidden, leads.clip(min=0), axis=1)
 
 
 class Horizon(Examples):
@@ -263,23 +284,3 @@ def choose_hidden(
     hidden[users, lots.argmin(axis=1)] = True
     hidden[users, np.where(eligible, lots, -np.inf).argmax(axis=1)] = False
     return hidden
-
-
-def _targets_of(
-    users: Int64[np.ndarray, " W"],
-    rows: Int64[np.ndarray, " W"],
-    actions: Int64[np.ndarray, " W"],
-    weak_weight: float,
-) -> tuple[Int64[np.ndarray, " W"], Float32[np.ndarray, " W"]]:
-    """Of every watch: index of the user's first watch of that video, and its weight as a target.
-
-    A video weighs 1 if any watch was positive, 0 if any was disliked or all were skipped.
-    """
-    _, first, group = np.unique(
-        users * (rows.max(initial=0) + 1) + rows, return_index=True, return_inverse=True
-    )
-    any_of = lambda bit: np.bincount(group, actions & bit.value)[group] > 0  # noqa: E731
-    plain = np.bincount(group, (actions & Action.QUICK_SKIP.value) == 0)[group] > 0
-    weights = np.where(any_of(Action.POSITIVE), 1.0, np.where(plain, weak_weight, 0.0))
-    weights = np.where(any_of(Action.DISLIKED), 0.0, weights)
-    return first[group], weights.astype(np.float32)

@@ -5,6 +5,7 @@ Shape letters: B users, T targets, K interests.
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
@@ -25,6 +26,7 @@ from training.losses import (
     accidental_hits,
     presence_loss,
 )
+from training.negative_feedback import TurnedDown, turned_down_losses
 from training.network import InterestNetwork, Routed
 from training.optimizer import Optimizer
 from training.sampling import Negatives, NegativeSampler
@@ -64,7 +66,9 @@ class Steps:
         self._network.train()
         rows = torch.from_numpy(batch.target_rows)
         negatives = self._sampler.draw(self.generator, rows)
-        self.optimizer.touch(self._rows(torch.from_numpy(batch.video_rows), rows, negatives.rows))
+        refused = np.empty(0, np.int64) if batch.turned_down_rows is None else batch.turned_down_rows
+        read = (torch.from_numpy(part) for part in (batch.video_rows, refused))
+        self.optimizer.touch(self._rows(*read, rows, negatives.rows))
         with torch.autocast(
             self._device.type, dtype=torch.bfloat16, enabled=self._config.precision == "bfloat16"
         ):
@@ -99,7 +103,10 @@ class Steps:
         found = self._target_losses(mine, queries.to(self._device), routed, negatives, warmth)
         self._remember(batch, found)
         weights = torch.from_numpy(mine.target_weights).to(self._device)
-        loss = (found.losses * weights).sum() / float(batch.target_weights.sum())
+        losses = found.losses
+        if self._config.negative_weight:
+            losses = losses + self._config.negative_weight * self._turned_down(mine, routed, warmth)
+        loss = (losses * weights).sum() / float(batch.target_weights.sum())
         part = len(mine.user_ids) / len(batch.user_ids)
         for name, weight in self._network.penalty_weights.items():
             loss = loss + part * weight * routed.penalties[name]
@@ -135,9 +142,21 @@ class Steps:
             routed.interests,
             Targets(self._network.item_vectors(rows.to(device)), queries, users.to(device)),
             Candidates(
-                self._network.item_vectors(negatives.rows.to(device)), log_q.to(device), own.to(device)
+                self._network.negative_vectors(negatives.rows.to(device)), log_q.to(device), own.to(device)
             ),
             shape,
+        )
+
+    def _turned_down(self, batch: Batch, routed: Routed, warmth: float) -> Float32[Tensor, " T"]:
+        """What each target costs against what its user turned down."""
+        rows, refused = (torch.from_numpy(part) for part in (batch.target_rows, batch.turned_down_rows))
+        users, refusing = (torch.from_numpy(part) for part in (batch.target_users, batch.turned_down_users))
+        return turned_down_losses(
+            routed.interests,
+            self._network.item_vectors(rows.to(self._device)),
+            users.to(self._device),
+            TurnedDown(self._network.item_vectors(refused.to(self._device)), refusing.to(self._device)),
+            self._network.temperature * warmth,
         )
 
     def _remember(self, batch: Batch, found: TargetLosses) -> None:

@@ -30,11 +30,15 @@ def test_every_user_and_target_is_trained_by_exactly_one_process() -> None:
         target_users=np.array([0, 1, 1, 2]),
         target_rows=np.array([5, 6, 7, 8]),
         target_weights=np.ones(4, dtype=np.float32),
+        turned_down_users=np.array([1, 2]),
+        turned_down_rows=np.array([9, 4]),
     )
     first, second = (share(batch, Group(rank, 2)) for rank in (0, 1))
     assert (first.user_ids.tolist(), second.user_ids.tolist()) == ([10, 12], [11])
     assert (first.target_rows.tolist(), second.target_rows.tolist()) == ([5, 8], [6, 7])
     assert (first.target_users.tolist(), second.target_users.tolist()) == ([0, 1], [0, 0])
+    assert (first.turned_down_users.tolist(), first.turned_down_rows.tolist()) == ([1], [4])
+    assert (second.turned_down_users.tolist(), second.turned_down_rows.tolist()) == ([0], [9])
     assert share_of_targets(batch, Group(1, 2)).tolist() == [1, 2]
     assert share(batch, Group()) is batch
 

@@ -88,6 +88,33 @@ def test_skips_and_dislikes_stay_visible_and_plain_plays_weigh_less() -> None:
     assert weights == pytest.approx({3: 0.3, 4: 1.0})
 
 
+def test_a_part_of_what_was_turned_down_is_hidden_when_it_counts() -> None:
+    skip, dislike = int(Action.QUICK_SKIP), int(Action.DISLIKED)
+    data = sequences([(1, skip), (2, PLAIN), (1, skip), (3, POSITIVE), (4, dislike), (5, POSITIVE)])
+    config = InterestConfig(batch_size=8, negative_weight=1.0)
+    found: set[int] = set()
+    for batch in batches(data, num=40, config=config):
+        assert batch.turned_down_rows is not None
+        assert batch.turned_down_users is not None
+        hidden = batch.turned_down_rows.tolist()
+        assert not set(hidden) & set(batch.video_rows.ravel().tolist()), "under none of its watches"
+        assert len(set(hidden)) == len(hidden) == len(batch.turned_down_users)
+        assert {1, 4} - set(hidden) <= set(batch.video_rows.ravel().tolist()), "the others stay visible"
+        found |= set(hidden)
+    assert found == {1, 4}
+
+
+def test_feedback_that_does_not_count_changes_no_batch() -> None:
+    data = sequences([(1, int(Action.QUICK_SKIP)), (2, PLAIN), (3, POSITIVE), (4, POSITIVE)])
+    for batch, other in zip(
+        batches(data, num=10),
+        batches(data, num=10, config=InterestConfig(batch_size=8, negative_weight=0.5)),
+        strict=True,
+    ):
+        assert batch.turned_down_rows is None
+        np.testing.assert_array_equal(batch.target_rows, other.target_rows)
+
+
 def test_plain_plays_are_never_hidden_when_they_weigh_nothing() -> None:
     data = sequences([(1, PLAIN), (2, POSITIVE), (3, POSITIVE)])
     for batch in batches(data, num=20, config=InterestConfig(batch_size=8, weak_weight=0.0)):
