@@ -11,9 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 
 from features.history import HISTORY_LENGTH, History
+from features.positives import PositiveRule
+from features.schema import EVENT_ID, EVENT_TIME, USER_ID, VIDEO_ID
 
 RECENT_LENGTH: Final = 200
 """Pushed watches kept per user; a day of a heavy user."""
@@ -29,6 +33,24 @@ class RecentWatch:
     video_id: int
     actions: int
     """``Action`` bits."""
+
+
+def recent_watches(events: pa.Table, rule: PositiveRule) -> dict[int, list[RecentWatch]]:
+    """Watches by user, with the ``Action`` bits that the ingest of the same events will give them.
+
+    Args:
+        events: columns of a watch, and ``duration_seconds``.
+    """
+    connection = duckdb.connect()
+    connection.register("events", events)
+    query = f"""
+        SELECT {USER_ID}, epoch_us({EVENT_TIME}), {EVENT_ID}, {VIDEO_ID}, CAST({rule.action_sql()} AS INTEGER)
+        FROM events
+    """
+    found: dict[int, list[RecentWatch]] = {}
+    for user_id, *watch in connection.sql(query).fetchall():
+        found.setdefault(user_id, []).append(RecentWatch(*watch))
+    return found
 
 
 def append_recent(

@@ -1,8 +1,8 @@
-"""HTTP face of recall. Parses, calls the recaller, counts, maps errors to status codes; no logic."""
+"""HTTP face of recall and of events. Parses, calls, counts, maps errors to status codes; no logic."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC
 from http import HTTPStatus
@@ -13,20 +13,22 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from features.errors import FacetError
+from features.errors import FacetError, RetryLaterError
 from serving.api import Problem, Readiness, RecallRequest, RecallResponse, ReleaseResponse, problem_responses
-from serving.errors import IndexUnavailableError, NoReleaseError
+from serving.event_bodies import EventBatch, EventsRequest, EventsResponse
+from serving.events import EventSink
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
 
 RECALL: Final = "/v1/recall"
-STATUS: Final[dict[type[FacetError], HTTPStatus]] = {
-    NoReleaseError: HTTPStatus.SERVICE_UNAVAILABLE,
-    IndexUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
-}
+STOP_SECONDS: Final = 5.0
+"""Longest wait for events that are not pushed yet when the app ends."""
+HAND_OVER_SECONDS: Final = 1.0
 
 
-def create_app(live: LiveRecaller, metrics: Metrics, *, poll_seconds: float = 2.0) -> FastAPI:
+def create_app(
+    live: LiveRecaller, events: EventSink, metrics: Metrics, *, poll_seconds: float = 2.0
+) -> FastAPI:
     """Build the app around ready dependencies, so that tests pass in their own.
 
     Args:
@@ -35,16 +37,23 @@ def create_app(live: LiveRecaller, metrics: Metrics, *, poll_seconds: float = 2.
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        polling = asyncio.create_task(_follow_releases(live, poll_seconds))
+        events.start()
+        tasks = [
+            asyncio.create_task(_repeat(live.refresh, poll_seconds)),
+            asyncio.create_task(_repeat(events.hand_over, HAND_OVER_SECONDS)),
+        ]
         yield
-        polling.cancel()
-        with suppress(asyncio.CancelledError):
-            await polling
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await asyncio.to_thread(events.stop, STOP_SECONDS)
 
     app = FastAPI(
         title="Facet", summary="Multi-interest recall for short video", version="1", lifespan=lifespan
     )
     _add_recall(app, live, metrics)
+    _add_events(app, events)
     _add_operations(app, live, metrics)
     _add_error_handlers(app, metrics)
     return app
@@ -70,6 +79,18 @@ def _add_recall(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
             collections=found.collections,
             created_at=found.created_at.replace(tzinfo=UTC),
         )
+
+
+def _add_events(app: FastAPI, sink: EventSink) -> None:
+    @app.post("/v1/events", status_code=202, responses=problem_responses(422, 503), tags=["events"])
+    def events(request: EventsRequest) -> EventsResponse:  # def: it waits for the disk
+        """Watches that happened. They are on disk when this answers, and count in the user's next recall.
+
+        Send a batch again if the answer was no 202: what was stored already counts once.
+        """
+        batch = request.events if isinstance(request, EventBatch) else [request]
+        sink.store(batch)
+        return EventsResponse(stored=len(batch))
 
 
 def _add_operations(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
@@ -106,7 +127,9 @@ def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
 
     @app.exception_handler(FacetError)
     async def expected(request: Request, error: FacetError) -> JSONResponse:
-        return answer(request, STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR), str(error))
+        is_passing = isinstance(error, RetryLaterError)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if is_passing else HTTPStatus.INTERNAL_SERVER_ERROR
+        return answer(request, status, str(error))
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
@@ -117,7 +140,7 @@ def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
         return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected error; see the log of serving")
 
 
-async def _follow_releases(live: LiveRecaller, poll_seconds: float) -> None:
+async def _repeat(work: Callable[[], object], seconds: float) -> None:
     while True:
-        await asyncio.to_thread(live.refresh)
-        await asyncio.sleep(poll_seconds)
+        await asyncio.to_thread(work)
+        await asyncio.sleep(seconds)

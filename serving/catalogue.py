@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from jaxtyping import Int64
 
 from features.bundle import Bundle
-from features.schema import PAD_ROW, TAG_IDS, UPLOADER_ID
+from features.schema import DURATION_SECONDS, PAD_ROW, TAG_IDS, UPLOADER_ID
 from features.vocabulary import Vocabulary
 
 NO_UPLOADER = -1
@@ -25,6 +25,7 @@ class Catalogue:
         tags = pc.fill_null(bundle.items[TAG_IDS], pa.scalar([], pa.list_(pa.int64()))).combine_chunks()
         self._tag_starts = tags.offsets.to_numpy()
         self._tags = tags.values.to_numpy(zero_copy_only=False)
+        self._durations = bundle.items[DURATION_SECONDS].to_pylist()
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -36,6 +37,11 @@ class Catalogue:
     def attributes(self, video_ids: Int64[np.ndarray, " N"]) -> list[tuple[list[int], int | None]]:
         """Tags and uploader of each id."""
         return [self._attributes(row) for row in self.vocabulary.rows_of(video_ids).tolist()]
+
+    def durations(self, video_ids: Int64[np.ndarray, " N"]) -> list[float | None]:
+        """Seconds of each id, ``None`` where unknown."""
+        rows = self.vocabulary.rows_of(video_ids).tolist()
+        return [None if row == PAD_ROW else self._durations[row - 1] for row in rows]
 
     def _attributes(self, row: int) -> tuple[list[int], int | None]:
         if row == PAD_ROW:

@@ -5,8 +5,10 @@ answered by one release from beginning to end; the old one goes when its last re
 """
 
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -78,6 +80,12 @@ class LiveRecaller:
         if self._recaller is None:
             return {"release": self._problem}
         return self._recaller.problems()
+
+    def durations(self, video_ids: Sequence[int]) -> list[float | None]:
+        """Seconds of each video, ``None`` where the release does not know it."""
+        if (recaller := self._recaller) is None:
+            return [None] * len(video_ids)
+        return recaller.catalogue.durations(np.array(video_ids, dtype=np.int64))
 
     def _follow(self) -> bool:
         release = current_release(self._engine)

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from serving.result import Reason, RecallResult
+from serving.result import LeftOut, Reason, RecallResult
 
-STAGES: Final = ("features", "interests", "search", "merge", "total")
+STAGES: Final = ("features", "interests", "search", "neighbours", "merge", "total")
 STRATEGIES: Final = ("interests", "filled", "popular", "none")
+EVENT_OUTCOMES: Final = ("stored", "pushed", "not_pushed")
 STATUSES: Final = ("200", "422", "500", "503")
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Seconds; the deadlines of look-up and search lie inside."""
@@ -36,8 +37,18 @@ METRICS: Final[dict[str, Spec]] = {
     "facet_latency_seconds": Spec(Histogram, "Seconds per stage of /v1/recall", {"stage": STAGES}),
     "facet_fallback_total": Spec(
         Counter,
-        "Answers that are not, or not only, what the interests found",
+        "Answers that are not, or not only, what all channels found",
         {"reason": tuple(reason.value for reason in Reason)},
+    ),
+    "facet_channels_left_out_total": Spec(
+        Counter,
+        "Channels missing from an answer, by name of the channel and why",
+        {"channel": (), "reason": tuple(reason.value for reason in LeftOut)},
+    ),
+    "facet_events_total": Spec(
+        Counter,
+        "Events of /v1/events: on disk, pushed to the feature store, or left to the daily ingest",
+        {"outcome": EVENT_OUTCOMES},
     ),
     "facet_release_flips_total": Spec(
         Counter,
@@ -64,6 +75,8 @@ class Metrics:
         self.count_request(200, result.strategy)
         if result.reason is not None:
             self._metrics["facet_fallback_total"].labels(result.reason.value).inc()
+        for channel, why in result.left_out.items():
+            self._metrics["facet_channels_left_out_total"].labels(channel, why.value).inc()
         latency = self._metrics["facet_latency_seconds"]
         for stage, elapsed in {**result.stage_seconds, "total": seconds}.items():
             latency.labels(stage).observe(elapsed)
@@ -71,6 +84,10 @@ class Metrics:
     def count_request(self, status: int, strategy: str = "none") -> None:
         """Count one request of /v1/recall by how it ended."""
         self._metrics["facet_requests_total"].labels(str(status), strategy).inc()
+
+    def count_events(self, outcome: str, number: int) -> None:
+        """Count events by what became of them."""
+        self._metrics["facet_events_total"].labels(outcome).inc(number)
 
     def count_flip(self, version: str, revision: int) -> None:
         """Record the release that answers from now on."""

@@ -1,35 +1,37 @@
-"""From a user id to candidates: one look-up, the interests, one batched search, the merge.
+"""From a user id to candidates: one look-up, all channels at once, the merge.
 
 Everything in one ``Recaller`` belongs to one release, so that no answer mixes versions. It knows nothing of
 HTTP. A user always gets something where anything may be shown; ``reason`` says why it is not (only) what
-the interests found.
+the channels found. ``recall-batch --release`` gives the same list offline.
 
-Shape letters: K interests, D dimensions, M hits per interest, N results, S videos seen.
+Shape letters: N results, S videos seen.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import structlog
 from jaxtyping import Int64
 
-from features.bundle import open_bundle
+from features.bundle import Bundle
+from features.channels import reopen_channels
 from features.errors import StoreUnavailableError
-from features.merge import NO_VIDEO, merge_hits
+from features.merge import NO_VIDEO, fuse, nothing
+from features.merge_config import INTERESTS, POPULAR
+from features.popular import PopularVideos
 from features.release import Release, current_release, open_registry
 from features.settings import Settings
 from features.user_features import UserFeatures
 from serving.catalogue import Catalogue
+from serving.channels import Channel
+from serving.channels.asking import Asked, Asker
+from serving.channels.opening import looked_up_bundle, open_asked
 from serving.errors import IndexUnavailableError, NoReleaseError
-from serving.index import CandidateIndex, Hits
-from serving.interests import InterestExtractor, UserInterests
 from serving.lookup import TimedLookup, open_lookup
 from serving.milvus import MilvusConnection
-from serving.milvus_index import MilvusIndex
-from features.popular import PopularVideos
-from serving.release import INTERESTS, POPULAR
-from serving.result import NO_INTEREST, Candidate, Interest, Reason, RecallResult, Stopwatch, top_tags
+from serving.origins import explained, origins_of
+from serving.result import NO_INTEREST, Candidate, LeftOut, Origin, Reason, RecallResult, Stopwatch
 from serving.settings import ServingSettings
 
 log = structlog.get_logger(__name__)
@@ -41,8 +43,12 @@ class Recaller:
     """Answers from one release.
 
     Args:
-        release: what every answer names.
+        release: what every answer names, and how the channels are merged.
         users: where histories come from.
+        channels: by name, those that the merge gives a weight.
+        popular: answers where no channel knows the user, and fills short lists.
+        timeout_seconds: a channel that takes longer is left out.
+        looked_up: bundle whose rows of the user the look-up brings.
     """
 
     def __init__(
@@ -50,20 +56,21 @@ class Recaller:
         release: Release,
         *,
         users: TimedLookup,
-        extractor: InterestExtractor,
-        index: CandidateIndex,
+        channels: Mapping[str, Channel],
         popular: PopularVideos,
         catalogue: Catalogue,
+        timeout_seconds: float = 1.0,
+        looked_up: str | None = None,
     ) -> None:
         self.release = release
+        self.catalogue = catalogue
         self._users = users
-        self._extractor = extractor
-        self._index = index
+        self._asker = Asker(channels, timeout_seconds=timeout_seconds)
         self._popular = popular
-        self._catalogue = catalogue
+        self._looked_up = looked_up
 
     def recall(self, user_id: int, top_n: int = 200, explain: bool = False) -> RecallResult:
-        """The ``top_n`` best videos that the user has not seen, with the interest that found each.
+        """The ``top_n`` best videos that the user has not seen, with the channels that found each.
 
         Args:
             explain: also report every interest, the pruned ones included.
@@ -71,109 +78,108 @@ class Recaller:
         watch = Stopwatch()
         try:
             with watch.stage("features"):
-                user = self._users.lookup(user_id)
+                user = self._users.lookup(user_id, self._looked_up)
         except StoreUnavailableError as error:
             log.warning("features unavailable", user_id=user_id, error=str(error))
             return self._popular_result(user_id, None, top_n, Reason.FEATURES_UNAVAILABLE, watch)
         if user is None:
             return self._popular_result(user_id, None, top_n, Reason.UNKNOWN_USER, watch)
-        with watch.stage("interests"):
-            # The moment that the history was built for: as in training, not the clock of this machine.
-            now = user.feature_time or datetime.now(UTC)
-            interests = self._extractor.extract(user_id, user.history, now)
-        if interests is None:
-            return self._popular_result(user_id, user, top_n, Reason.NO_HISTORY, watch)
-        try:
-            with watch.stage("search"):
-                hits = self._search(interests, top_n, user.seen)
-        except IndexUnavailableError as error:
-            log.warning("index unavailable", user_id=user_id, error=str(error))
-            return self._popular_result(user_id, user, top_n, Reason.INDEX_UNAVAILABLE, watch)
+        asked = self._asker.ask(user, self.release.merge.depth_of(self._asker.channels, top_n))
+        for found in asked.found.values():
+            watch.add(found.seconds)
+        if not any(found.is_personal for found in asked.found.values()):
+            reason = Reason.INDEX_UNAVAILABLE if asked.left_out else Reason.NO_HISTORY
+            return self._popular_result(user_id, user, top_n, reason, watch, asked.left_out)
         with watch.stage("merge"):
-            result = self._merge(user, hits, top_n)
+            result = self._merge(user, asked, top_n)
             if explain:
-                result = replace(result, interests=_explain(interests, hits, result.candidates))
+                result = replace(result, interests=explained(asked, result.candidates))
         return replace(result, stage_seconds=watch.seconds)
 
     def problems(self) -> dict[str, str]:
         """What is missing for full answers, by dependency; empty if nothing is."""
         found = {}
+        for channel in self._asker.channels.values():
+            try:
+                channel.check()
+            except IndexUnavailableError as error:
+                found["milvus"] = str(error)
         try:
-            self._index.check()
-        except IndexUnavailableError as error:
-            found["milvus"] = str(error)
-        try:
-            self._users.check()
+            self._users.check(self._looked_up)
         except StoreUnavailableError as error:
             found["features"] = str(error)
         return found
 
     def warm(self) -> None:
         """Touch everything once, so that the first request does not pay for it."""
-        self._users.warm()
-        try:
-            self._index.check()
-        except IndexUnavailableError as error:
-            log.warning("index not ready", error=str(error))
+        self._users.warm(self._looked_up)
+        for name, channel in self._asker.channels.items():
+            try:
+                channel.check()
+            except IndexUnavailableError as error:
+                log.warning("channel not ready", channel=name, error=str(error))
 
-    def _search(self, interests: UserInterests, limit: int, seen: Int64[np.ndarray, " S"]) -> Hits:
-        """Hits in one row per interest; pruned interests found nothing."""
-        searched = np.flatnonzero(interests.is_searched)
-        found = self._index.search(interests.vectors[searched], limit, exclude=self._catalogue.known(seen))
-        shape = (len(interests.vectors), found.video_ids.shape[1])
-        video_ids = np.full(shape, NO_VIDEO, dtype=np.int64)
-        scores = np.full(shape, -np.inf, dtype=np.float32)
-        video_ids[searched], scores[searched] = found.video_ids, found.scores
-        return Hits(video_ids, scores)
-
-    def _merge(self, user: UserFeatures, hits: Hits, top_n: int) -> RecallResult:
-        merged = merge_hits(hits.video_ids[None], hits.scores[None], top_n)
-        kept = np.flatnonzero(merged.video_ids[0] != NO_VIDEO)
+    def _merge(self, user: UserFeatures, asked: Asked, top_n: int) -> RecallResult:
+        lists = {name: found.lists for name, found in asked.found.items()}
+        # They keep their weight, as offline, where lists are fused for many users at once.
+        lists |= {name: nothing(1, 1) for name in asked.unknowing}
+        merged = fuse(lists, self.release.merge, top_n)
+        kept = merged.video_ids[0] != NO_VIDEO
         video_ids = merged.video_ids[0][kept]
-        found_by = np.stack([np.isin(video_ids, found) for found in hits.video_ids])  # (K, N)
-        candidates = self._candidates(video_ids, merged.scores[0][kept], merged.interests[0][kept], found_by)
-        reason = None
+        candidates = self._candidates(video_ids, merged.scores[0][kept], origins_of(video_ids, asked))
+        reason = Reason.CHANNEL_LEFT_OUT if asked.left_out else None
         if len(candidates) < top_n:
-            reason = Reason.SHORT_LIST
-            candidates += self._popular_candidates(
-                user, top_n - len(candidates), np.concatenate([user.seen, video_ids])
-            )
-        return RecallResult(user.user_id, self.release.version, reason, (), tuple(candidates))
+            reason = reason or Reason.SHORT_LIST
+            seen = np.concatenate([user.seen, video_ids])
+            candidates += self._popular_candidates(user, top_n - len(candidates), seen)
+        return RecallResult(user.user_id, self.release.version, reason, (), tuple(candidates), asked.left_out)
 
     def _popular_result(
-        self, user_id: int, user: UserFeatures | None, top_n: int, reason: Reason, watch: Stopwatch
+        self,
+        user_id: int,
+        user: UserFeatures | None,
+        top_n: int,
+        reason: Reason,
+        watch: Stopwatch,
+        left_out: Mapping[str, LeftOut] | None = None,
     ) -> RecallResult:
         with watch.stage("merge"):
             seen = NOBODY_SEEN if user is None else user.seen
             candidates = tuple(self._popular_candidates(user, top_n, seen))
-        return RecallResult(user_id, self.release.version, reason, (), candidates, watch.seconds)
+        return RecallResult(
+            user_id, self.release.version, reason, (), candidates, dict(left_out or {}), watch.seconds
+        )
 
     def _popular_candidates(
         self, user: UserFeatures | None, limit: int, exclude: Int64[np.ndarray, " S"]
     ) -> list[Candidate]:
         top = self._popular.top(user.segment if user else None, limit, exclude=exclude)
-        nobody = np.zeros((0, len(top.video_ids)), dtype=bool)
-        interests = np.full(len(top.video_ids), NO_INTEREST)
-        return self._candidates(top.video_ids, top.scores, interests, nobody)
+        origins = [(Origin(POPULAR, rank, ()),) for rank in range(len(top.video_ids))]
+        return self._candidates(top.video_ids, top.scores, origins)
 
     def _candidates(
-        self, video_ids: np.ndarray, scores: np.ndarray, interests: np.ndarray, found_by: np.ndarray
+        self, video_ids: Int64[np.ndarray, " N"], scores: np.ndarray, origins: list[tuple[Origin, ...]]
     ) -> list[Candidate]:
-        found_also = [
-            tuple(k for k in np.flatnonzero(column).tolist() if k != interest)
-            for column, interest in zip(found_by.T, interests.tolist(), strict=True)
-        ]
+        interests = [next((own.interests for own in each if own.interests), ()) for each in origins]
         columns = zip(
             video_ids.tolist(),
             scores.tolist(),
-            interests.tolist(),
-            found_also,
-            self._catalogue.attributes(video_ids),
+            interests,
+            origins,
+            self.catalogue.attributes(video_ids),
             strict=True,
         )
         return [
-            Candidate(video_id, score, interest, also, tuple(tags), uploader)
-            for video_id, score, interest, also, (tags, uploader) in columns
+            Candidate(
+                video_id,
+                score,
+                own[0] if own else NO_INTEREST,
+                own[1:],
+                tuple(tags),
+                uploader,
+                found_by,
+            )
+            for video_id, score, own, found_by, (tags, uploader) in columns
         ]
 
 
@@ -195,31 +201,21 @@ def open_recaller(
     release = release or current_release(open_registry(settings))
     if release is None:
         raise NoReleaseError("no release is live yet; train a bundle and run `facet publish BUNDLE`")
-    interests = open_bundle(release.bundle_path(settings, INTERESTS))
-    ranking = open_bundle(release.bundle_path(settings, POPULAR)) if POPULAR in release.bundles else None
-    timeout = serving_settings.features_timeout_ms / 1000
+    bundles: dict[str, Bundle] = reopen_channels(release.bundles, settings)
+    timeout = serving_settings.search_timeout_ms / 1000
     recaller = Recaller(
         release,
-        users=users or open_lookup(settings, timeout_seconds=timeout),
-        extractor=InterestExtractor(interests),
-        index=MilvusIndex(
+        users=users or open_lookup(settings, timeout_seconds=serving_settings.features_timeout_ms / 1000),
+        channels=open_asked(
+            release,
+            bundles,
             connection or MilvusConnection(serving_settings),
-            release.collections[INTERESTS],
-            timeout_seconds=serving_settings.search_timeout_ms / 1000,
-            num_videos=len(interests.video_ids),
+            timeout_seconds=timeout,
         ),
-        popular=PopularVideos.from_bundles(interests, ranking),
-        catalogue=Catalogue(interests),
+        popular=PopularVideos.of_channels(bundles),
+        catalogue=Catalogue(bundles[INTERESTS]),
+        timeout_seconds=timeout,
+        looked_up=looked_up_bundle(release, bundles),
     )
     recaller.warm()
     return recaller
-
-
-def _explain(interests: UserInterests, hits: Hits, candidates: tuple[Candidate, ...]) -> tuple[Interest, ...]:
-    reports = []
-    for k, weight in enumerate(interests.activation.tolist()):
-        own = [candidate for candidate in candidates if candidate.interest == k]
-        num_found = int((hits.video_ids[k] != NO_VIDEO).sum())
-        is_searched = bool(interests.is_searched[k])
-        reports.append(Interest(k, weight, is_searched, num_found, len(own), top_tags(own)))
-    return tuple(reports)

@@ -1,6 +1,7 @@
 """``facet serve``: the API in this process, until a signal comes."""
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from features.settings import Settings
@@ -8,6 +9,8 @@ from serving.settings import ServingSettings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from features.store import FeatureStore
 
 NOT_FOR_SERVING: Final = ("torch", "mlflow")
 SHUTDOWN_SECONDS: Final = 10
@@ -33,13 +36,24 @@ def serve(settings: Settings | None = None, serving_settings: ServingSettings | 
 def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI":
     """The app over the real feature store and Milvus. The process is for serving alone from here on."""
     keep_out(NOT_FOR_SERVING)
+    from features.landing_log import LandingLog
+    from features.schema import WATCHES
     from serving.app import create_app
+    from serving.events import EventSink
     from serving.live import LiveRecaller
     from serving.metrics import Metrics  # before Feast, which is imported with the first release
 
     metrics = Metrics()
     live = LiveRecaller(settings, serving_settings, metrics=metrics)
-    return create_app(live, metrics, poll_seconds=serving_settings.release_poll_seconds)
+    watches = LandingLog(settings, WATCHES)
+    events = EventSink(watches, partial(_open_store, settings), live.durations, settings.rule, metrics)
+    return create_app(live, events, metrics, poll_seconds=serving_settings.release_poll_seconds)
+
+
+def _open_store(settings: Settings) -> "FeatureStore":
+    from features.store import FeatureStore
+
+    return FeatureStore(settings)
 
 
 def keep_out(modules: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """A feature store in memory, and the users of the tests."""
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,9 +9,15 @@ import numpy as np
 
 from features.errors import StoreUnavailableError
 from features.history import History
-from features.positives import Action
+from features.landing_log import LandingLog
+from features.positives import Action, PositiveRule
+from features.recent import RecentWatch
+from features.schema import WATCHES
+from features.settings import Settings
 from features.user_features import UserFeatures
+from serving.events import EventSink
 from serving.lookup import TimedLookup
+from serving.metrics import Metrics
 
 NOW = datetime(2026, 1, 22, tzinfo=UTC)
 PLAYED, POSITIVE, LIKED = 0, int(Action.POSITIVE), int(Action.POSITIVE | Action.LIKED)
@@ -22,8 +29,22 @@ class UsersInMemory:
     def __init__(self, users: Mapping[int, UserFeatures]) -> None:
         self._users = users
 
-    def lookup(self, user_id: int) -> UserFeatures | None:
+    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
         return self._users.get(user_id)
+
+
+class Shelf:
+    """A ``RecentStore`` in memory, which is away while ``opened`` is not set."""
+
+    def __init__(self) -> None:
+        self.pushed: list[tuple[int, RecentWatch]] = []
+        self.opened = threading.Event()
+        self.opened.set()
+
+    def push(self, pushed: Mapping[int, Sequence[RecentWatch]]) -> None:
+        if not self.opened.is_set():
+            raise StoreUnavailableError("the store is down; start it")
+        self.pushed += [(user_id, watch) for user_id, watches in pushed.items() for watch in watches]
 
 
 class BrokenStore:
@@ -32,7 +53,7 @@ class BrokenStore:
     def __init__(self, *, seconds: float | None = None) -> None:
         self._seconds = seconds
 
-    def lookup(self, user_id: int) -> UserFeatures | None:
+    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
         if self._seconds is None:
             raise StoreUnavailableError("the store is down; start it")
         time.sleep(self._seconds)
@@ -58,3 +79,9 @@ def user(
 def timed(*users: UserFeatures) -> TimedLookup:
     """These users behind a generous deadline."""
     return TimedLookup(UsersInMemory({one.user_id: one for one in users}), timeout_seconds=20.0)
+
+
+def no_events(settings: Settings, metrics: Metrics) -> EventSink:
+    """A sink for apps that get no events."""
+    watches = LandingLog(settings, WATCHES)
+    return EventSink(watches, Shelf, lambda ids: [None] * len(ids), PositiveRule(), metrics)

@@ -1,0 +1,128 @@
+"""Watches that clients report: stored before they are confirmed, then in the next look-up of their user.
+
+Durable first (``features/landing_log.py``), then pushed to the feature store by a thread of its own. A store
+that is slow or away delays only the push: the daily ingest brings every event anyway.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, runtime_checkable
+
+import pyarrow as pa
+import structlog
+
+from features.errors import RetryLaterError, StoreUnavailableError
+from features.landing_log import LandingLog
+from features.positives import PositiveRule
+from features.recent import RecentWatch, recent_watches
+from features.schema import DURATION_SECONDS, SCHEMAS, VIDEO_ID, WATCHES
+from serving.event_bodies import MAX_EVENTS, WatchEvent
+from serving.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING: Final = 1000
+"""Requests whose events wait to be pushed; further ones are only stored."""
+RETRY_SECONDS: Final = 1.0
+
+
+@runtime_checkable
+class RecentStore(Protocol):
+    """Where pushed watches go: ``features.store.FeatureStore``."""
+
+    def push(self, pushed: Mapping[int, Sequence[RecentWatch]]) -> None:
+        """Add watches by user; adding one again changes nothing. Raises ``StoreUnavailableError``."""
+        ...
+
+
+class EventSink:
+    """Stores events and pushes them.
+
+    Args:
+        watches: where they are stored.
+        open_store: called once, by the thread that pushes: opening takes seconds.
+        durations: seconds of each video, ``None`` where unknown; for the rule of positives.
+    """
+
+    def __init__(
+        self,
+        watches: LandingLog,
+        open_store: Callable[[], RecentStore],
+        durations: Callable[[Sequence[int]], Sequence[float | None]],
+        rule: PositiveRule,
+        metrics: Metrics,
+    ) -> None:
+        self._watches = watches
+        self._open_store = open_store
+        self._durations = durations
+        self._rule = rule
+        self._metrics = metrics
+        self._waiting: queue.Queue[list[WatchEvent]] = queue.Queue(MAX_WAITING)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._push_waiting, name="push events", daemon=True)
+
+    def start(self) -> None:
+        """Begin to push."""
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Push what waits, for so long at most, and land what is stored."""
+        self._stopping.set()
+        self._thread.join(timeout_seconds)
+        self.hand_over(everything=True)
+
+    def store(self, events: list[WatchEvent]) -> None:
+        """Return when the events are on disk; they are pushed soon after.
+
+        Raises:
+            DiskFullError, RetryLaterError: nothing counts as stored; send them again.
+        """
+        self._watches.append([event.model_dump_json(exclude_none=True) for event in events])
+        self._metrics.count_events("stored", len(events))
+        try:
+            self._waiting.put_nowait(events)
+        except queue.Full:
+            self._give_up(events, "too many wait already")
+
+    def hand_over(self, *, everything: bool = False) -> None:
+        """Land files that are due; to be called every second or so."""
+        try:
+            self._watches.hand_over(everything=everything)
+        except RetryLaterError as error:
+            log.warning("events not landed yet", error=str(error))
+
+    def _push_waiting(self) -> None:
+        store = self._open_store()
+        while not (self._stopping.is_set() and self._waiting.empty()):
+            try:
+                events = self._waiting.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            while len(events) < MAX_EVENTS and not self._waiting.empty():
+                events = events + self._waiting.get()
+            self._push(store, events)
+
+    def _push(self, store: RecentStore, events: list[WatchEvent]) -> None:
+        pushed = recent_watches(self._table(events), self._rule)
+        while True:
+            try:
+                store.push(pushed)
+            except StoreUnavailableError as error:
+                log.warning("events not pushed yet", events=len(events), error=str(error))
+                if self._stopping.wait(RETRY_SECONDS):
+                    return self._give_up(events, "this process ends")
+            else:
+                return self._metrics.count_events("pushed", len(events))
+
+    def _give_up(self, events: Sequence[WatchEvent], why: str) -> None:
+        """The daily ingest brings them; until then the user's look-ups lack them."""
+        self._metrics.count_events("not_pushed", len(events))
+        log.warning("events are stored but will not be pushed", events=len(events), why=why)
+
+    def _table(self, events: Sequence[WatchEvent]) -> pa.Table:
+        names = WatchEvent.model_fields
+        schema = pa.schema([field for field in SCHEMAS[WATCHES] if field.name in names])
+        rows = pa.Table.from_pylist([event.model_dump() for event in events], schema)
+        durations = self._durations(rows[VIDEO_ID].to_pylist())
+        return rows.append_column(DURATION_SECONDS, pa.array(durations, pa.float64()))
