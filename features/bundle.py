@@ -9,7 +9,7 @@ folder beside its place and renamed at the end. Nothing is ever unpickled.
 kind                files
 ==================  ==========================================================================
 ``interests``       ``extractor.onnx, item_encoder.onnx, item_vectors.parquet, vocabulary.parquet,
-                    activation.parquet``
+                    activation.parquet``; ``item_fields.parquet`` if the item encoder reads fields
 ``neighbours``      ``neighbours.parquet``: ``video_id, neighbour_id, weight``, the largest first;
                     ``vocabulary.parquet``
 ``stored_interests`` ``user_interests.parquet``, ``item_vectors.parquet, vocabulary.parquet``
@@ -18,13 +18,16 @@ kind                files
 
 ``extractor.onnx`` maps ``video_rows, actions`` (B, L) int64 and ``age_days`` (B, L) float32 to
 ``interests`` (B, K, D) and ``activation`` (B, K): the share of the history's positives whose best
-interest is k. ``item_encoder.onnx`` maps ``video_rows`` (N,) int64 (0: a video without a row) to ``vectors``
-(N, D), equal to the stored ones within 1e-5. ``activation.parquet`` holds ``user_id, interest, activation``:
-how often training activated each interest, see ``training/activation.py``. ``item_vectors.parquet`` holds
-``video_id, vector`` (D float32), ``uploader_id, tag_ids, category, duration_seconds, published_at,
-language``; whether a video is online is live state and not in it.
+interest is k. ``item_encoder.onnx`` maps ``video_rows`` (N,) int64 (0: a video without a row), and for every
+field that it reads an input of the field's name (N, G) int64, to ``vectors`` (N, D), equal to the stored ones
+within 1e-5 and zeros for a video of which nothing is known. ``item_fields.parquet`` holds ``field, value,
+row``; who has curated videos calls ``features/item_encoder.py``. ``activation.parquet`` holds ``user_id,
+interest, activation``: how often training activated each interest, see ``training/activation.py``.
+``item_vectors.parquet`` holds ``video_id, vector`` (D float32), ``uploader_id, tag_ids, category,
+duration_seconds, published_at, language``; whether a video is online is live state and not in it.
 
-Shape letters: B users, L watches, K interests, D dimensions, V videos.
+Shape letters: B users, L watches, K interests, D dimensions, V videos, N any videos, G most values of one
+video in a field.
 """
 
 import hashlib
@@ -45,6 +48,7 @@ from jaxtyping import Float32, Int64
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from features.errors import BundleError
+from features.item_fields import ItemFields
 from features.positives import PositiveRule
 from features.schema import (
     CATEGORY,
@@ -72,6 +76,7 @@ USER_SUMS: Final = "user_files.json"
 """SHA-256 of the files with rows of users; two per file while an erasure rewrites it."""
 EXTRACTOR: Final = "extractor.onnx"
 ITEM_ENCODER: Final = "item_encoder.onnx"
+ITEM_FIELDS: Final = "item_fields.parquet"
 ITEM_VECTORS: Final = "item_vectors.parquet"
 VOCABULARY: Final = "vocabulary.parquet"
 ACTIVATION: Final = "activation.parquet"
@@ -201,6 +206,13 @@ class Bundle:
     def vocabulary(self) -> Vocabulary:
         """Ids to rows of the extractor's tables."""
         return Vocabulary.from_table(pq.read_table(self.path / VOCABULARY))
+
+    @cached_property
+    def item_fields(self) -> ItemFields:
+        """Which value of a video has which row in the item encoder; without any where it reads none."""
+        if ITEM_FIELDS not in self.manifest.files:
+            return ItemFields({})
+        return ItemFields.from_table(pq.read_table(self.path / ITEM_FIELDS))
 
     @cached_property
     def activation(self) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What is known of a video besides its id, as rows of small tables: one numbering for training and afterwards.
+"""What is known of a video besides its id, as rows of small tables, numbered once for training and after.
 
 The values that training saw in a field are numbered from 1 in their order. Row 0 stands for no value and for
 one that training never saw, so that any curated video has rows. Values are kept as text.

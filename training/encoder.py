@@ -25,7 +25,6 @@ from features.positives import NUM_ACTION_BITS, Action
 from features.schema import PAD_ROW
 from training.action_bits import action_bits
 from training.config import EncoderConfig
-from training.side_features import SideFeatures
 from training.tables import RowTable
 
 NUM_AGE_BUCKETS: Final = 16
@@ -44,10 +43,10 @@ class HistoryEncoder(nn.Module):
 
     Args:
         num_rows: rows of the video table, padding included.
-        side: adds what else is known of a video to its vector.
+        videos: rows to vectors; a table of its own if ``None``.
     """
 
-    def __init__(self, num_rows: int, config: EncoderConfig, side: SideFeatures | None = None) -> None:
+    def __init__(self, num_rows: int, config: EncoderConfig, videos: nn.Module | None = None) -> None:
         super().__init__()
         dim, dropout = config.dim, config.dropout
         self.is_causal = config.is_causal
@@ -55,8 +54,7 @@ class HistoryEncoder(nn.Module):
         self.num_recent = config.num_recent
         self.block_length = config.block_length
         self.history_length = config.history_length
-        self.videos = RowTable(num_rows, dim, VIDEO_SPREAD)
-        self.side = side
+        self.videos = videos or RowTable(num_rows, dim, VIDEO_SPREAD)
         is_split = config.history_tables == "by_action"
         self.plain_differences = RowTable(num_rows, dim, DIFFERENCE_SPREAD) if is_split else None
         self.actions = nn.Linear(NUM_ACTION_BITS, dim)
@@ -101,16 +99,11 @@ class HistoryEncoder(nn.Module):
             tokens = layer(tokens, mask)
         return tokens, real
 
-    def video_vectors(self, rows: Int64[Tensor, "*S"]) -> Float[Tensor, "*S D"]:
-        """Vectors of videos, with their side features."""
-        videos = self.videos(rows)
-        return videos if self.side is None else videos + self.side(rows)
-
     def _watched_vectors(
         self, rows: Int64[Tensor, "B L"], actions: Int64[Tensor, "B L"]
     ) -> Float[Tensor, "B L D"]:
         """Vectors of watched videos; other ones, if configured, where the watch was no long view."""
-        videos = self.video_vectors(rows)
+        videos = self.videos(rows)
         if self.plain_differences is None:
             return videos
         is_plain = actions % (2 * Action.POSITIVE) < Action.POSITIVE

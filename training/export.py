@@ -15,9 +15,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from torch.nn import functional as F
 
-from features.bundle import ACTIVATION, EXTRACTOR, ITEM_ENCODER, ITEM_VECTORS, VOCABULARY, item_table
+from features.bundle import (
+    ACTIVATION,
+    EXTRACTOR,
+    ITEM_ENCODER,
+    ITEM_FIELDS,
+    ITEM_VECTORS,
+    VOCABULARY,
+    item_table,
+)
 from features.history import HistoryBatch
+from features.item_encoder import VECTORS, VIDEO_ROWS, run_encoder
+from features.item_fields import ItemFields
 from features.positives import NUM_ACTION_BITS
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
@@ -39,9 +50,13 @@ def write_interest_files(
     videos: pa.Table,
     record: ActivationRecord,
     *,
+    fields: ItemFields,
     history_length: int,
 ) -> None:
     """Write the files of an ``interests`` bundle.
+
+    Args:
+        fields: rows of the values that the network reads; at least ``network.field_names``.
 
     Raises:
         ExportError: ONNX Runtime does not give what the network gives.
@@ -50,6 +65,8 @@ def write_interest_files(
     pq.write_table(item_table(vocabulary.video_ids, vectors, videos), folder / ITEM_VECTORS)
     pq.write_table(vocabulary.to_table(), folder / VOCABULARY)
     pq.write_table(record.table(), folder / ACTIVATION)
+    if network.field_names:
+        pq.write_table(fields.only(network.field_names).to_table(), folder / ITEM_FIELDS)
     export_item_encoder(folder / ITEM_ENCODER, ItemEncoder(network))
     export_extractor(folder / EXTRACTOR, Extractor(network), vocabulary.num_rows, history_length)
 
@@ -70,19 +87,27 @@ def export_extractor(path: Path, extractor: Extractor, num_rows: int, history_le
 
 
 def export_item_encoder(path: Path, encoder: ItemEncoder) -> None:
-    """Write ``encoder`` as ONNX, for any number of videos, and check it on every row of its table.
+    """Write ``encoder`` as ONNX, for any number of videos and values, and check it.
+
+    It has to give the table of ``encoder`` for every row, and without rows what PyTorch gives.
 
     Raises:
         ExportError: a vector differs by more than ``TOLERANCE``.
     """
-    import onnxruntime
-
     rows = torch.arange(len(encoder.table))
+    names = encoder.network.field_names
+    fields = encoder.network.field_rows(rows)
     videos = torch.export.Dim("videos", min=1)
-    _export(path, encoder, {"video_rows": rows}, outputs=["vectors"], dynamic_shapes=({0: videos},))
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (ours,) = session.run(["vectors"], {"video_rows": rows.numpy()})
-    worst = np.abs(ours - encoder.table.numpy()).max()
+    # A single column would be taken for a fixed one.
+    inputs = {VIDEO_ROWS: rows} | {n: F.pad(f, (0, 1)) for n, f in zip(names, fields, strict=True)}
+    shapes = tuple({0: videos, 1: torch.export.Dim(name, min=1)} for name in names)
+    _export(path, encoder, inputs, outputs=[VECTORS], dynamic_shapes=({0: videos}, shapes)[: 1 + bool(names)])
+    feed = {name: part.numpy() for name, part in zip(names, fields, strict=True)}
+    with torch.inference_mode():
+        cold = encoder(torch.zeros_like(rows), *fields).numpy()
+    off = run_encoder(path, rows.numpy(), feed) - encoder.table.numpy()
+    off_without_rows = run_encoder(path, np.zeros_like(rows), feed) - cold
+    worst = np.abs(np.concatenate([off[PAD_ROW + 1 :], off_without_rows])).max()
     if not worst <= TOLERANCE:
         raise ExportError(f"{path}: vectors of ONNX and of PyTorch differ by {worst}, above {TOLERANCE}")
 
@@ -127,7 +152,7 @@ def _export(
     inputs: Mapping[str, torch.Tensor],
     *,
     outputs: list[str],
-    dynamic_shapes: tuple[dict[int, Any], ...],
+    dynamic_shapes: tuple[Any, ...],
 ) -> None:
     """Trace ``module`` and write one file with its weights inside."""
     with _quiet():

@@ -5,7 +5,7 @@ Networks keep these as buffers, so that the exported program looks them up by vi
 Shape letters: R rows (row 0 is padding), G most values of one video in a field.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ class Items:
 
     num_rows: int
     fields: dict[FieldName, Field]
-    values: ItemFields = ItemFields({})
+    values: ItemFields = field(default_factory=lambda: ItemFields({}))
     """Which value has which row."""
 
     @classmethod

@@ -1,12 +1,13 @@
 """What the loop, the export and the validation need of a multi-interest network, whatever is inside.
 
 Shape letters: B users, L watches (newest last), Q queries (users, or prefixes of users), K interests,
-D dimensions, N videos, R rows of the video table (row 0 is padding).
+D dimensions, N videos, R rows of the video table (row 0 is padding), G most values of a video in a field.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,9 +15,13 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from features.history import HistoryBatch
+from features.item_fields import FieldName
 from features.positives import Action
 from features.schema import PAD_ROW
 from training.ranking import Extract
+
+ROWS_PER_BLOCK: Final = 65_536
+"""Videos whose fields stand side by side in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class InterestNetwork(nn.Module, ABC):
         self.start_temperature = temperature
         self.log_sharpening = nn.Parameter(torch.zeros(())) if learn_temperature else None
         self.penalty_weights: dict[str, float] = {}
+        self.field_names: tuple[FieldName, ...] = ()
+        """What else ``encode`` reads of a video."""
 
     @property
     def temperature(self) -> float | Tensor:
@@ -68,6 +75,23 @@ class InterestNetwork(nn.Module, ABC):
     def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """Vectors of videos, exactly as the index will hold them."""
 
+    def negative_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """What the loss holds against the interests where videos are no targets."""
+        return self.item_vectors(rows)
+
+    def encode(
+        self, rows: Int64[Tensor, " N"], fields: Sequence[Int64[Tensor, "N _"]]
+    ) -> Float[Tensor, "N D"]:
+        """Vectors of any videos: row 0 for one without a row, and its rows in each of ``field_names``.
+
+        A video of which nothing is known gets zeros: every interest scores it 0.
+        """
+        raise NotImplementedError(f"{type(self).__name__} knows videos by their row alone")
+
+    def field_rows(self, rows: Int64[Tensor, " N"]) -> tuple[Int64[Tensor, "N _"], ...]:
+        """Rows in each of ``field_names`` of the videos of the vocabulary."""
+        return ()
+
     def route(
         self,
         video_rows: Int64[Tensor, "B L"],
@@ -88,7 +112,8 @@ class InterestNetwork(nn.Module, ABC):
 
     def vectors(self) -> Float[Tensor, "R D"]:
         """Vectors of all rows."""
-        return self.item_vectors(torch.arange(self.num_rows))
+        blocks = torch.arange(self.num_rows).split(ROWS_PER_BLOCK)
+        return torch.cat([self.item_vectors(rows) for rows in blocks])
 
 
 class Extractor(nn.Module):
@@ -127,12 +152,16 @@ class Extractor(nn.Module):
 
 
 class ItemEncoder(nn.Module):
-    """The video side as the program of a bundle."""
+    """The video side as the program of a bundle: a table, or what the network makes of a video's fields."""
 
     def __init__(self, network: InterestNetwork) -> None:
         super().__init__()
-        self.register_buffer("table", network.vectors().detach().clone())
+        table = network.vectors().detach().clone()
+        table[PAD_ROW] = 0.0
+        self.register_buffer("table", table)
+        self.network = network
+        self.eval()
 
-    def forward(self, video_rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        """Vectors of videos; row 0 is a video that training never saw."""
-        return self.table[video_rows]
+    def forward(self, video_rows: Int64[Tensor, " N"], *fields: Int64[Tensor, "N _"]) -> Float[Tensor, "N D"]:
+        """Vectors of videos; zeros for one of which nothing is known."""
+        return self.network.encode(video_rows, fields) if fields else self.table[video_rows]

@@ -75,7 +75,8 @@ class _Training:
         self._watches = WatchLog(run.lake, run.until, config.rule)
         self._vocabulary = Vocabulary(self._watches.watched_videos(run.until, config.min_watches))
         torch.manual_seed(config.seed)
-        self._network = recipe.build(Items.of(self._vocabulary, self._watches.videos()))
+        self._items = Items.of(self._vocabulary, self._watches.videos())
+        self._network = recipe.build(self._items)
         user_ids = self._watches.sequences(run.until, length=1).user_ids
         self._record = ActivationRecord(user_ids, config.num_interests, config.activation_half_life)
         self._checkpoints: list[Checkpoint] = []
@@ -156,6 +157,7 @@ class _Training:
             self._vocabulary,
             self._watches.videos(),
             self._record,
+            fields=self._items.values,
             history_length=self._config.history_length,
         )
         for checkpoint in self._checkpoints:

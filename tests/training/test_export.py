@@ -3,13 +3,22 @@
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from features.bundle import ACTIVATION, EXTRACTOR, ITEM_ENCODER, ITEM_VECTORS, VOCABULARY, vectors_of
+from features.bundle import (
+    ACTIVATION,
+    EXTRACTOR,
+    ITEM_ENCODER,
+    ITEM_FIELDS,
+    ITEM_VECTORS,
+    VOCABULARY,
+    vectors_of,
+)
 from features.history import HistoryBatch
+from features.item_encoder import run_encoder
+from features.item_fields import ItemFields
 from features.lake import curated_schema
 from features.schema import VIDEO_ID, VIDEOS
 from features.vocabulary import Vocabulary
@@ -48,7 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, network: InterestNetwork, n
     activated = np.zeros((2, num_interests), np.float32)
     activated[:, -1] = 1.0
     record.add(np.array([9]), np.array([0, 0]), activated, np.array([1.0, 0.3], np.float32))
-    write_interest_files(folder, network, vocabulary, videos, record, history_length=6)
+    fields = ItemFields.of(videos)
+    write_interest_files(folder, network, vocabulary, videos, record, fields=fields, history_length=6)
     return folder
 
 
@@ -84,11 +94,20 @@ def test_item_vectors_are_those_of_the_loss_without_the_padding_row(
     assert pq.read_table(folder / VOCABULARY)["row"].to_pylist()[:2] == [1, 2]
 
 
-def test_the_item_encoder_gives_the_stored_vectors_for_any_rows(folder: Path) -> None:
+def test_the_item_encoder_gives_the_stored_vectors_for_any_rows(
+    folder: Path, network: InterestNetwork
+) -> None:
     stored = vectors_of(pq.read_table(folder / ITEM_VECTORS))
-    session = onnxruntime.InferenceSession(folder / ITEM_ENCODER, providers=["CPUExecutionProvider"])
-    (vectors,) = session.run(["vectors"], {"video_rows": np.array([3, 1])})
-    np.testing.assert_allclose(vectors, stored[[2, 0]], atol=1e-5)
+    rows = np.array([3, 1])
+    fields = [part.numpy() for part in network.field_rows(torch.from_numpy(rows))]
+    feed = dict(zip(network.field_names, fields, strict=True))
+    np.testing.assert_allclose(run_encoder(folder / ITEM_ENCODER, rows, feed), stored[[2, 0]], atol=1e-5)
+    assert (folder / ITEM_FIELDS).exists() == bool(network.field_names)
+
+
+def test_a_video_of_which_nothing_is_known_gets_zeros(folder: Path, network: InterestNetwork) -> None:
+    nothing = {name: np.zeros((1, 1), dtype=np.int64) for name in network.field_names}
+    assert not run_encoder(folder / ITEM_ENCODER, np.array([0]), nothing).any()
 
 
 def test_the_record_of_activations_is_in_the_bundle(folder: Path, num_interests: int) -> None:

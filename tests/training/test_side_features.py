@@ -38,7 +38,7 @@ def test_both_sides_of_the_network_read_them() -> None:
     history = rows[:1].reshape(1, 1)
     before = network.item_vectors(rows), network(history, torch.ones_like(history), torch.zeros(1, 1))
     with torch.no_grad():
-        network.encoder.side.fields[1].values.weight[2] += 1.0
+        network.items.side.fields[1].values.weight[2] += 1.0
     after = network.item_vectors(rows), network(history, torch.ones_like(history), torch.zeros(1, 1))
     for old, new in zip(before, after, strict=True):
         assert not torch.allclose(old, new)

@@ -12,6 +12,7 @@ one space, where an untrained user tower is a pooling of what was watched.
 Shape letters: B users, L watches, Q queries, K interests, D dimensions, W = 3 D, N videos, G tags of a video.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -86,6 +87,13 @@ class VideoFields(nn.Module):
         """Vectors per field; zeros for no uploader and for no tags."""
         return torch.stack([self.videos(rows), self.uploaders(rows), self.tags(rows)], dim=-2)
 
+    def encode(
+        self, rows: Int64[Tensor, " N"], uploaders: Int64[Tensor, "N _"], tags: Int64[Tensor, "N _"]
+    ) -> Float[Tensor, "N 3 D"]:
+        """The same for any videos; zeros for no row too."""
+        videos = self.videos(rows) * (rows != PAD_ROW).unsqueeze(1)
+        return torch.stack([videos, self.uploaders.pool(uploaders), self.tags.pool(tags)], dim=1)
+
 
 class MixtureOfExpertsNetwork(InterestNetwork):
     """Pools the history and mixes experts over the pools, once per interest."""
@@ -97,6 +105,7 @@ class MixtureOfExpertsNetwork(InterestNetwork):
         self.item_dropout = config.item_dropout
         self.half_life = config.latest_half_life_days
         self.fields = VideoFields(items, config.dim)
+        self.field_names = ("uploader_id", "tag_ids")
         self.gates = nn.Linear(NUM_ACTION_BITS, NUM_FIELDS * config.dim)
         self.dropout = nn.Dropout(config.dropout)
         self.experts = Experts(
@@ -162,6 +171,16 @@ class MixtureOfExpertsNetwork(InterestNetwork):
     def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """See ``InterestNetwork``."""
         return F.normalize(self.fields(rows).sum(dim=1), dim=1)
+
+    def encode(
+        self, rows: Int64[Tensor, " N"], fields: Sequence[Int64[Tensor, "N _"]]
+    ) -> Float[Tensor, "N D"]:
+        """See ``InterestNetwork``."""
+        return F.normalize(self.fields.encode(rows, *fields).sum(dim=1), dim=1)
+
+    def field_rows(self, rows: Int64[Tensor, " N"]) -> tuple[Int64[Tensor, "N _"], ...]:
+        """See ``InterestNetwork``."""
+        return self.fields.uploaders.rows[rows], self.fields.tags.rows[rows]
 
     def _watched(
         self, video_rows: Int64[Tensor, "B L"], actions: Int64[Tensor, "B L"]

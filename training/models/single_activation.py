@@ -8,33 +8,32 @@ apart, off by default: ``training/disagreement.py``.
 A video has one vector for both sides plus a small difference of its own on the output side. Interests and
 video vectors have length 1; the inner product is their cosine.
 
-What else is known of a video may be added to its vector: ``training/side_features.py``.
+What else is known of a video may be fused with its vector: ``training/item_side.py``.
 
 Shape letters: B users, L watches, M = 1 + L tokens, K interests, D dimensions, N videos.
 """
 
-from typing import Annotated, Final
+from collections.abc import Sequence
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
-from pydantic import BeforeValidator, NonNegativeFloat, model_validator
+from pydantic import NonNegativeFloat, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.config import EncoderConfig
 from training.disagreement import (
     attention_disagreement,
     embedding_disagreement,
     output_disagreement,
     routing_variance,
 )
-from training.encoder import VIDEO_SPREAD, HistoryEncoder
-from features.item_fields import FieldName
+from training.encoder import HistoryEncoder
+from training.item_side import ItemSide, ItemSideConfig
 from training.items import Items
 from training.models import Run, Trained
 from training.network import InterestNetwork, Routed
 from training.pooling import pool, pool_prefixes
-from training.side_features import SideFeatures
 from training.tables import RowTable
 from training.trainer import Recipe, train_interests
 
@@ -51,15 +50,9 @@ QUERY_SPREAD: Final = 0.3
 """Standard deviation of fresh attention queries: far enough apart for each to win some targets."""
 
 
-def _split(names: object) -> object:
-    return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
-
-
-class SingleActivationConfig(EncoderConfig):
+class SingleActivationConfig(ItemSideConfig):
     """Size of the network, sharpness of the softmax, and what keeps interests apart."""
 
-    side_features: Annotated[tuple[FieldName, ...], BeforeValidator(_split)] = ()
-    """What else is known of a video and added to its vector; with commas between them."""
     embedding_disagreement: NonNegativeFloat = 0.0
     """Weight of the cosine between the interests' projections of a watch; above 0, each interest has a
     projection of its own."""
@@ -84,9 +77,10 @@ class SingleActivationNetwork(InterestNetwork):
     def __init__(self, items: Items, config: SingleActivationConfig) -> None:
         num_rows, dim = items.num_rows, config.dim
         super().__init__(num_rows, temperature=config.temperature, learn_temperature=config.learn_temperature)
-        names = config.side_features
-        side = SideFeatures(items, names, dim, VIDEO_SPREAD) if names else None
-        self.encoder = HistoryEncoder(num_rows, config, side)
+        self.items = ItemSide(items, config)
+        self.encoder = HistoryEncoder(num_rows, config, self.items)
+        self.field_names = config.side_features
+        self.has_plain_negatives = config.negatives == "id"
         self.norm = nn.LayerNorm(dim)
         self.to_hidden = nn.Linear(dim, 2 * dim, bias=False)
         self.to_logits = nn.Linear(2 * dim, config.num_interests, bias=False)
@@ -138,7 +132,23 @@ class SingleActivationNetwork(InterestNetwork):
 
     def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """See ``InterestNetwork``."""
-        return F.normalize(self.encoder.video_vectors(rows) + self.differences(rows), dim=1)
+        return F.normalize(self.items(rows, self.differences(rows)), dim=1)
+
+    def negative_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """See ``InterestNetwork``."""
+        if self.has_plain_negatives:
+            return F.normalize(self.items.ids(rows) + self.differences(rows), dim=1)
+        return self.item_vectors(rows)
+
+    def encode(
+        self, rows: Int64[Tensor, " N"], fields: Sequence[Int64[Tensor, "N _"]]
+    ) -> Float[Tensor, "N D"]:
+        """See ``InterestNetwork``."""
+        return F.normalize(self.items.encode(rows, fields, self.differences(rows)), dim=1)
+
+    def field_rows(self, rows: Int64[Tensor, " N"]) -> tuple[Int64[Tensor, "N _"], ...]:
+        """See ``InterestNetwork``."""
+        return () if self.items.side is None else self.items.side.rows_of(rows)
 
     def _attend(
         self,

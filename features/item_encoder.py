@@ -1,0 +1,45 @@
+"""Vectors of curated videos by the program of a bundle, also of videos that training never saw.
+
+A video of the vocabulary gets its stored vector, to 1e-5. Another one gets what the network makes of its
+uploader, tags and whatever else it reads; if that is nothing, zeros, which every interest scores 0: such a
+video is no candidate yet.
+
+Shape letters: N videos, G most values of one video in a field, D dimensions.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32, Int64
+
+from features.bundle import ITEM_ENCODER, Bundle
+from features.schema import VIDEO_ID
+
+VIDEO_ROWS: Final = "video_rows"
+VECTORS: Final = "vectors"
+
+
+def encode_videos(bundle: Bundle, videos: pa.Table) -> Float32[np.ndarray, "N D"]:
+    """Vectors of curated ``videos``, in their order.
+
+    Args:
+        bundle: of the kind ``interests``.
+    """
+    rows = bundle.vocabulary.rows_of(videos[VIDEO_ID].to_numpy())
+    return run_encoder(bundle.path / ITEM_ENCODER, rows, bundle.item_fields.rows_of(videos))
+
+
+def run_encoder(
+    program: Path, rows: Int64[np.ndarray, " N"], fields: Mapping[str, Int64[np.ndarray, "N _"]]
+) -> Float32[np.ndarray, "N D"]:
+    """What the item encoder at ``program`` gives for these rows, on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
+    (vectors,) = session.run([VECTORS], {VIDEO_ROWS: rows} | dict(fields))
+    return vectors
