@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from features.days import day_of
 from features.lake import Lake, curated_schema
-from features.schema import USERS, VIDEOS, WATCHES
+from features.schema import EXPOSURES, USERS, VIDEOS, WATCHES
 from features.settings import Settings
 
 FIRST_DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -39,15 +39,17 @@ def write_log(
     watches: Iterable[dict[str, Any]],
     videos: Iterable[dict[str, Any]],
     users: Iterable[dict[str, Any]] = (),
+    exposures: Iterable[dict[str, Any]] = (),
 ) -> Lake:
-    """Write watches to their days, and one snapshot of videos and users on the first day."""
+    """Write watches and exposures to their days, and a snapshot of videos and users on the first day."""
     lake = Lake(settings)
     first = day_of(FIRST_DAY)
-    by_day: dict[str, list[dict[str, Any]]] = {}
-    for row in watches:
-        by_day.setdefault(day_of(row["event_time"]), []).append(row)
-    for day, rows in sorted(by_day.items()):
-        lake.write_day(WATCHES, day, _table(WATCHES, rows, event_day=day, landing_day=day))
+    for table, events in ((WATCHES, watches), (EXPOSURES, exposures)):
+        by_day: dict[str, list[dict[str, Any]]] = {}
+        for row in events:
+            by_day.setdefault(day_of(row["event_time"]), []).append(row)
+        for day, rows in sorted(by_day.items()):
+            lake.write_day(table, day, _table(table, rows, event_day=day, landing_day=day))
     lake.write_day(VIDEOS, first, _table(VIDEOS, videos, snapshot_day=first, landing_day=first))
     users = list(users)
     if users:
