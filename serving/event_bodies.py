@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 MAX_EVENTS: Final = 1000
 """Events of one request."""
 Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-EXAMPLE: Final = {
+EXAMPLE: Final[dict[str, JsonValue]] = {
     "event_id": "5f1c0e6a-7-4711",
     "user_id": 7,
     "video_id": 4711,
