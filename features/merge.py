@@ -45,7 +45,7 @@ def merge_hits(
     num_users, num_interests, depth = video_ids.shape
     width = num_interests * depth
     if not video_ids.size:
-        return _nothing(num_users, min(top_n, width))
+        return nothing(num_users, min(top_n, width))
     row_start = np.arange(num_users)[:, None] * width
     by_id = np.argsort(video_ids.reshape(num_users, width), axis=1, kind="stable") + row_start
     ids, values = video_ids.ravel()[by_id].ravel(), scores.ravel()[by_id].ravel()
@@ -100,11 +100,17 @@ def diversify(
     )
 
 
+def nothing(num_users: int, width: int) -> Merged:
+    """Lists of channels that know nothing of these users."""
+    nobody = np.full((num_users, width), NO_VIDEO, dtype=np.int64)
+    return Merged(nobody, np.full(nobody.shape, -np.inf), nobody)
+
+
 def fuse(lists: Mapping[str, Merged], config: MergeConfig, top_n: int) -> Merged:
     """The ``top_n`` best videos of the channels that answered, by name; one channel alone keeps its scores.
 
-    Who did not answer is not in ``lists``: the others share its weight. Nothing is found if none of those
-    that answered has a weight.
+    Who did not answer is not in ``lists``: the others share its weight. Who knows nothing of a user is there
+    with an empty list. Nothing is found if none of those that answered has a weight.
 
     Args:
         lists: one per channel, of the same users, each ``config.depth`` deep.
@@ -116,7 +122,7 @@ def fuse(lists: Mapping[str, Merged], config: MergeConfig, top_n: int) -> Merged
     if asked:
         [own] = asked
         return Merged(own.video_ids[:, :top_n], own.scores[:, :top_n], own.interests[:, :top_n])
-    return _nothing(max((len(found.video_ids) for found in lists.values()), default=1), 0)
+    return nothing(max((len(found.video_ids) for found in lists.values()), default=1), 0)
 
 
 def merge_channels(
@@ -142,6 +148,8 @@ def merge_channels(
     ids = np.concatenate([found.video_ids for found in lists], axis=1)
     values = np.concatenate(worth, axis=1)
     interests = np.concatenate([found.interests for found in lists], axis=1)
+    if not ids.size:
+        return nothing(len(ids), 0)
 
     order = np.argsort(ids, axis=1, kind="stable")
     ids, values, interests = (np.take_along_axis(part, order, axis=1) for part in (ids, values, interests))
@@ -167,6 +175,8 @@ def _calibrated(found: Merged, fusion: Fusion) -> Float[np.ndarray, "B N"]:
     if fusion == "reciprocal_rank":
         return np.broadcast_to(1 / (60 + np.arange(found.scores.shape[1])), found.scores.shape)
     scores = np.where(found.video_ids == NO_VIDEO, np.nan, found.scores).astype(float)
+    if not scores.size:
+        return scores
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # users for whom the channel found nothing
         lowest, highest = np.nanmin(scores, axis=1, keepdims=True), np.nanmax(scores, axis=1, keepdims=True)
@@ -176,8 +186,3 @@ def _calibrated(found: Merged, fusion: Fusion) -> Float[np.ndarray, "B N"]:
     shares = np.where(differ, (scores - lowest) / np.where(differ, highest - lowest, 1), by_rank)
     shares[np.isnan(scores)] = 0
     return np.log(np.maximum(shares, FLOOR)) if fusion == "geometric" else shares
-
-
-def _nothing(num_users: int, width: int) -> Merged:
-    nobody = np.full((num_users, width), NO_VIDEO, dtype=np.int64)
-    return Merged(nobody, np.full(nobody.shape, -np.inf), nobody)

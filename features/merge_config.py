@@ -43,6 +43,10 @@ class MergeConfig(BaseModel):
         weights = self.weights or {name: 1.0 for name in ordered if name != POPULAR}
         return {name: weights[name] for name in ordered if weights.get(name)}
 
+    def depth_of(self, channels: Iterable[str], top_n: int) -> int:
+        """Places that each of ``channels`` is asked for, so that ``top_n`` can be made of them."""
+        return max(self.depth, top_n) if len(self.asked(channels)) > 1 else top_n
+
     def require_fit(self, channels: Iterable[str]) -> None:
         """Raises ``BadInputError`` unless the weights name these channels; ``popular`` needs none."""
         if not self.weights:
@@ -62,6 +66,9 @@ class MergeConfig(BaseModel):
         there = set(channels)
         kept = {name: weight for name, weight in self.weights.items() if name in there}
         return self.model_copy(update={"weights": kept if sum(kept.values()) else {}})
+
+
+DEFAULT_MERGE: Final = MergeConfig()
 
 
 def read_merge_config(path: Path) -> MergeConfig:

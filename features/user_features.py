@@ -33,8 +33,11 @@ class UserFeatures:
 class FeatureLookup(Protocol):
     """Where serving gets its users from."""
 
-    def lookup(self, user_id: int) -> UserFeatures | None:
+    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
         """Features of a user, or ``None`` if nothing at all is known.
+
+        Args:
+            bundle: ``<model>/<version>`` whose rows of the user are wanted, too.
 
         Raises:
             StoreUnavailableError: the store did not answer.

@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float, Float32, Int64
 
 from features.bundle import ACTIVATIONS, Bundle
@@ -30,6 +31,7 @@ VERSION: Final = "version"
 VECTORS_PACKED: Final = "vectors_packed"
 WEIGHTS_PACKED: Final = "weights_packed"
 ACTIVATION_PACKED: Final = "activation_packed"
+FLOAT_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,35 @@ def unpack_user_vectors(vectors: bytes | None, weights: bytes | None) -> UserVec
         return None
     unpacked = unpack_floats(weights)
     return UserVectors(unpack_floats(vectors).reshape(len(unpacked), -1), unpacked)
+
+
+class StoredVectors:
+    """Interests that a bundle stores, by user; unpacked when asked for.
+
+    Args:
+        table: the content of ``user_interests.parquet``.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        user_ids = table[USER_ID].to_numpy()
+        self._rows = np.argsort(user_ids)
+        self._user_ids = user_ids[self._rows]
+        self._vectors, self._weights = (
+            table[name].combine_chunks() for name in (VECTORS_PACKED, WEIGHTS_PACKED)
+        )
+
+    def of_user(self, user_id: int) -> UserVectors | None:
+        """The interests of one user, or ``None`` if the bundle has none."""
+        place = int(np.searchsorted(self._user_ids, user_id))
+        if place == len(self._user_ids) or self._user_ids[place] != user_id:
+            return None
+        row = int(self._rows[place])
+        return unpack_user_vectors(self._vectors[row].as_py(), self._weights[row].as_py())
+
+    def most(self) -> int:
+        """Interests of the user who has most; at least 1."""
+        most_bytes = pc.max(pc.binary_length(self._weights)).as_py()
+        return max((most_bytes or 0) // FLOAT_BYTES, 1)
 
 
 def pack_activation(bundle: Bundle) -> pa.Table:

@@ -6,14 +6,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.result import Reason
+from serving.result import LeftOut, Reason
 
 ANSWER: dict[str, Any] = {
     "user_id": 7,
     "release": "20260131T120000-123456-9f2c1a7b",
     "reason": None,
+    "left_out": {},
     "interests": [
         {
+            "channel": "interests",
             "interest": 0,
             "weight": 0.75,
             "is_searched": True,
@@ -25,11 +27,15 @@ ANSWER: dict[str, Any] = {
     "candidates": [
         {
             "video_id": 4711,
-            "score": 0.83,
+            "score": 0.0161,
             "interest": 0,
             "also_found_by": [2],
             "tags": [12, 40],
             "uploader": 93,
+            "channels": [
+                {"channel": "interests", "rank": 0, "interests": [0, 2]},
+                {"channel": "ease", "rank": 5, "interests": []},
+            ],
         }
     ],
 }
@@ -47,17 +53,30 @@ class RecallRequest(BaseModel):
     explain: bool = Field(default=False, description="also report every interest of the user")
 
 
+class OriginBody(BaseModel):
+    """One channel that found a candidate."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    channel: str = Field(description="name of the channel; popular where a popular video fills the list")
+    rank: int = Field(description="place in the channel's own list, from 0")
+    interests: list[int] = Field(description="interests that found it, best first; empty without interests")
+
+
 class CandidateBody(BaseModel):
     """One video and where it comes from."""
 
     model_config = ConfigDict(from_attributes=True)
 
     video_id: int
-    score: float = Field(description="inner product with the interest; compare only within one channel")
-    interest: int = Field(description="interest that scores it highest, from 0; -1 is the popular channel")
-    also_found_by: list[int] = Field(description="other interests that found it")
+    score: float = Field(description="fused score, or of a single channel its own; compare within one answer")
+    interest: int = Field(description="interest that scores it highest, from 0; -1 if none found it")
+    also_found_by: list[int] = Field(description="other interests of the same channel that found it")
     tags: list[int]
     uploader: int | None
+    channels: list[OriginBody] = Field(
+        description="every channel that found it; interest belongs to the first that names interests"
+    )
 
 
 class InterestBody(BaseModel):
@@ -65,6 +84,7 @@ class InterestBody(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
+    channel: str = Field(description="channel that searches with it")
     interest: int
     weight: float = Field(description="share of the history's positives whose best interest this is")
     is_searched: bool = Field(description="false if it was pruned for its small weight")
@@ -80,7 +100,8 @@ class RecallResponse(BaseModel):
 
     user_id: int
     release: str
-    reason: Reason | None = Field(description="why the list is not, or not only, what the interests found")
+    reason: Reason | None = Field(description="why the list is not, or not only, what all channels found")
+    left_out: dict[str, LeftOut] = Field(description="channels that failed or were late; others stand in")
     interests: list[InterestBody] = Field(description="empty unless explain was set")
     candidates: list[CandidateBody]
 

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from features.console import JsonFlag, out, report, say
+from features.errors import BadInputError
 from features.settings import Settings
 
 app = typer.Typer()
@@ -15,13 +16,26 @@ app = typer.Typer()
 
 @app.command()
 def publish(
-    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", exists=True, file_okay=False)],
+    bundles: Annotated[
+        list[str], typer.Argument(metavar="[NAME=]BUNDLE...", help="NAME of the channel, if not its own")
+    ],
+    merge: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="weights=interests:.6,ease:.4  fusion=...  depth=..."),
+    ] = None,
+    union_file: Annotated[
+        Path | None, typer.Option("--union", exists=True, dir_okay=False, help="written by facet union")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Load the bundles' item vectors into Milvus, verify them, and make them the current release."""
+    from features.merge_config import parse_merge, read_merge_config
     from serving.publish import publish as run
 
-    report({"release": run(bundles, settings=Settings())}, as_json)
+    if merge and union_file:
+        raise BadInputError("--merge and --union say the same thing twice; give one of them")
+    asked = parse_merge(merge) if merge else read_merge_config(union_file) if union_file else None
+    report({"release": run(bundles, settings=Settings(), merge=asked)}, as_json)
 
 
 @app.command()
@@ -114,9 +128,14 @@ def _print_recall(result: dict[str, Any], as_json: bool) -> None:
     )
     for interest in result["interests"]:
         out.print("  " + ", ".join(f"{name} {value}" for name, value in interest.items()))
-    table = Table("rank", "video", "score", "interest", "tags", box=None)
+    table = Table("rank", "video", "score", "found by", "tags", box=None)
     for rank, candidate in enumerate(result["candidates"]):
-        found_by = str(candidate["interest"]) if candidate["interest"] >= 0 else "popular"
+        found_by = ", ".join(_origin(origin) for origin in candidate["channels"])
         tags = ", ".join(map(str, candidate["tags"] or []))
         table.add_row(str(rank), str(candidate["video_id"]), f"{candidate['score']:.3f}", found_by, tags)
     out.print(table)
+
+
+def _origin(origin: dict[str, Any]) -> str:
+    interests = "+".join(map(str, origin["interests"]))
+    return f"{origin['channel']} {interests}".strip()

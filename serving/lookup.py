@@ -24,13 +24,13 @@ class TimedLookup:
         self._timeout_seconds = timeout_seconds
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="features")
 
-    def lookup(self, user_id: int) -> UserFeatures | None:
+    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
         """See ``FeatureLookup``.
 
         Raises:
             StoreUnavailableError: the store failed or did not answer in time.
         """
-        future = self._threads.submit(self._inner.lookup, user_id)
+        future = self._threads.submit(self._inner.lookup, user_id, bundle)
         try:
             return future.result(self._timeout_seconds)
         except TimeoutError as error:
@@ -39,14 +39,14 @@ class TimedLookup:
                 f"look-up of user {user_id} took more than {self._timeout_seconds} s; is the store busy?"
             ) from error
 
-    def check(self) -> None:
+    def check(self, bundle: str | None = None) -> None:
         """Return if the store answers in time; raises what ``lookup`` raises."""
-        self.lookup(PROBE_USER)
+        self.lookup(PROBE_USER, bundle)
 
-    def warm(self) -> None:
+    def warm(self, bundle: str | None = None) -> None:
         """One look-up without a deadline: the first one of a process loads the store's registry."""
         try:
-            self._inner.lookup(PROBE_USER)
+            self._inner.lookup(PROBE_USER, bundle)
         except StoreUnavailableError as error:
             log.warning("feature store not ready", error=str(error))
 

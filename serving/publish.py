@@ -1,21 +1,26 @@
 """From bundles to the release that serves: build beside, verify, flip in one step, tidy up.
 
-Killed anywhere, the old release serves and the next run finishes: the version follows from the bundles alone,
-a collection that no verified release names is built again from nothing, and only the flip is visible.
+Killed anywhere, the old release serves and the next run finishes: the version follows from the bundles and
+their merge alone, a collection that no verified release names is built again from nothing, and only the flip
+is visible.
 """
 
 import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import structlog
 
-from features.bundle import INTERESTS_KIND, RANKING_KIND, Bundle, open_bundle
+from features.bundle import INTERESTS_KIND, STORED_INTERESTS_KIND, Bundle
+from features.channels import open_channels, reopen_channels
 from features.errors import BadInputError
+from features.merge_config import DEFAULT_MERGE, INTERESTS, POPULAR, MergeConfig
 from features.release import Release, current_release, open_registry
 from features.settings import Settings
 from serving.collection import build_collection, collection_name, count_rows, drop_collections, point_alias
@@ -28,49 +33,87 @@ from serving.errors import (
     VerificationError,
 )
 from serving.milvus import MilvusConnection
-from serving.release import FAILED, INTERESTS, POPULAR, SERVABLE, VERIFIED, ReleaseWriter
+from serving.release import FAILED, SERVABLE, VERIFIED, ReleaseWriter
 from serving.settings import ServingSettings
 from serving.verify import verify_collection
 
 log = structlog.get_logger(__name__)
 
-CHANNEL_OF_KIND: Final = {INTERESTS_KIND: INTERESTS, RANKING_KIND: POPULAR}
+SEARCHED_KINDS: Final = (INTERESTS_KIND, STORED_INTERESTS_KIND)
+"""Kinds of bundles whose item vectors get a collection."""
 MAX_BUNDLE_VERSION: Final = 55
 """A release version has 64 characters; the rest is a dash and eight hex digits."""
 
 OnStep = Callable[[str], None]
-"""Called with the name of each step that is done: begun, built, verified, flipped, finished."""
+"""Called with the name of each step that is done: begun, built (each collection), registered, verified,
+flipped, finished."""
+
+
+@runtime_checkable
+class BundleStore(Protocol):
+    """Who looks up users for a bundle: ``features.store.FeatureStore``."""
+
+    def register_bundle(self, bundle: Bundle) -> None:
+        """Let look-ups name ``bundle``."""
+        ...
+
+    def registered_bundles(self) -> list[str]:
+        """Bundles, ``<model>/<version>``, that look-ups can name."""
+        ...
+
+    def remove_bundle(self, bundle: str) -> None:
+        """Forget ``<model>/<version>`` and its rows of users."""
+        ...
 
 
 def publish_release(bundles: Sequence[str]) -> str:
-    """``publish`` for the DAG: paths as text, settings from the environment."""
-    return publish([Path(bundle) for bundle in bundles], settings=Settings(), created_by="airflow")
+    """``publish`` for the DAG: paths as text, settings from the environment.
+
+    Channels that ``FACET_MERGE`` weighs and that have no bundle yet are left out: the others share.
+    """
+    settings, serving_settings = Settings(), ServingSettings()
+    merge = serving_settings.merge
+    if merge is not None:
+        live = current_release(open_registry(settings))
+        merge = merge.limited_to({*open_channels(bundles), *(live.bundles if live else {})})
+    return publish(
+        bundles, settings=settings, merge=merge, serving_settings=serving_settings, created_by="airflow"
+    )
 
 
 def publish(
-    bundles: Sequence[Path],
+    bundles: Sequence[Path | str],
     *,
     settings: Settings,
+    merge: MergeConfig | None = None,
     serving_settings: ServingSettings | None = None,
     created_by: str = "facet",
+    store: BundleStore | None = None,
     on_step: OnStep | None = None,
 ) -> str:
-    """Make the bundles the live release and return its version; the same bundles give the same release.
+    """Make the bundles the live release and return its version; the same call gives the same release.
 
-    Channels that ``bundles`` do not name are taken over from the live release.
+    Channels that ``bundles`` do not name are taken over from the live release, as is its merge. A ``merge``
+    with weights decides: what it does not weigh is not taken over, but for ``popular``.
+
+    Args:
+        bundles: paths, or ``NAME=PATH``, see ``features/channels.py``.
+        store: the feature store of this home by default.
 
     Raises:
-        BadInputError: two bundles for one channel, none with interests, or one outside ``FACET_HOME``.
+        BadInputError: two bundles for one channel, none with interests, one outside ``FACET_HOME``, or
+            weights that do not fit the channels.
         BundleError: a bundle is damaged.
-        VerificationError: the new collection is wrong; the live release is untouched.
+        VerificationError: a new collection is wrong; the live release is untouched.
         PublishConflictError: somebody else publishes, or the pointer moved meanwhile.
         IndexUnavailableError: Milvus did not answer.
+        StoreUnavailableError: the feature store did not.
     """
     serving_settings = serving_settings or ServingSettings()
-    given = [open_bundle(path) for path in bundles]
+    given = open_channels(bundles)
     with _lock(settings), milvus_server(serving_settings, settings):
-        publication = Publication(settings, serving_settings, on_step or (lambda step: None))
-        return publication.run(given, created_by)
+        publication = Publication(settings, serving_settings, store, on_step or (lambda step: None))
+        return publication.run(given, merge, created_by)
 
 
 def rollback(
@@ -90,61 +133,75 @@ def rollback(
     if live is None:
         raise NoReleaseError("nothing is published yet, so there is nothing to roll back")
     target = writer.rollback_target(live.version, version)
-    collection = next(e.collections[INTERESTS] for e in writer.entries() if e.version == target)
+    collections = next(e.collections for e in writer.entries() if e.version == target)
     connection = MilvusConnection(serving_settings)
     timeout = serving_settings.publish_timeout_seconds
     reachable = is_listening(serving_settings)
-    if reachable and count_rows(connection, collection, timeout_seconds=timeout) is None:
-        raise RollbackError(
-            f"Milvus has lost collection {collection!r} of release {target}; publish it again"
-        )
+    for collection in sorted(collections.values()) if reachable else ():
+        if count_rows(connection, collection, timeout_seconds=timeout) is None:
+            raise RollbackError(
+                f"Milvus has lost collection {collection!r} of release {target}; publish it again"
+            )
     if target != live.version:
         writer.flip(target, expected_revision=live.revision)
         log.info("release rolled back", version=target, before=live.version)
     if reachable:
-        _point_alias(connection, collection)
+        _point_alias(connection, collections[INTERESTS])
     return target
 
 
 class Publication:
     """One run of ``publish``, with the lock held and Milvus up."""
 
-    def __init__(self, settings: Settings, serving_settings: ServingSettings, on_step: OnStep) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        serving_settings: ServingSettings,
+        store: BundleStore | None,
+        on_step: OnStep,
+    ) -> None:
         self._settings = settings
         self._timeout = serving_settings.publish_timeout_seconds
         self._connection = MilvusConnection(serving_settings)
         engine = open_registry(settings)
         self._live = current_release(engine)
         self._writer = ReleaseWriter(engine)
+        self._given_store = store
         self._on_step = on_step
 
-    def run(self, given: Sequence[Bundle], created_by: str) -> str:
+    def run(self, given: Mapping[str, Bundle], merge: MergeConfig | None, created_by: str) -> str:
         """Build, verify, flip and tidy; see ``publish``."""
-        channels = channels_of(given, self._live, self._settings)
-        interests = open_bundle(self._settings.bundles / channels[INTERESTS])
-        collection = collection_name(interests.manifest)
-        version = release_version(channels)
+        channels = channels_of(given, merge, self._live, self._settings)
+        merge = merge or (self._live.merge if self._live else DEFAULT_MERGE)
+        merge.require_fit(channels)
+        bundles = reopen_channels(channels, self._settings)
+        searched = {name: each for name, each in bundles.items() if each.manifest.kind in SEARCHED_KINDS}
+        collections = {name: collection_name(bundle.manifest) for name, bundle in searched.items()}
+        version = release_version(channels, merge)
         if self._live is not None and self._live.version == version:
-            self._prepare(interests, collection)  # heals an index that lost the collection
-            self._finish(version, collection)
+            self._prepare(searched)  # heals an index that lost a collection
+            self._register(bundles)
+            self._finish(version, collections)
             return version
-        is_complete = self._is_complete(collection)
+        complete = {name for name, collection in collections.items() if self._is_complete(collection)}
         self._writer.begin(
-            version, bundles=channels, collections={INTERESTS: collection}, created_by=created_by
+            version, bundles=channels, collections=collections, merge=merge, created_by=created_by
         )
         self._on_step("begun")
         try:
-            self._prepare(interests, collection, rebuild=not is_complete)
+            self._prepare(searched, rebuild=searched.keys() - complete)
         except VerificationError as error:
             self._writer.set_state(version, FAILED, reason=str(error))
             log.error("release failed", version=version, reason=str(error))
             raise
+        self._register(bundles)
+        self._on_step("registered")
         self._writer.set_state(version, VERIFIED)
         self._on_step("verified")
         self._writer.flip(version, expected_revision=self._live.revision if self._live else 0)
         log.info("release live", version=version, before=self._live.version if self._live else None)
         self._on_step("flipped")
-        self._finish(version, collection)
+        self._finish(version, collections)
         return version
 
     def _is_complete(self, collection: str) -> bool:
@@ -154,56 +211,77 @@ class Publication:
             for entry in self._writer.entries()
         )
 
-    def _prepare(self, interests: Bundle, collection: str, *, rebuild: bool = False) -> None:
-        num_rows = count_rows(self._connection, collection, timeout_seconds=self._timeout)
-        if rebuild or num_rows != len(interests.video_ids):
-            build_collection(self._connection, interests, timeout_seconds=self._timeout)
-            log.info("collection built", collection=collection, videos=len(interests.video_ids))
-        self._on_step("built")
-        found = verify_collection(self._connection, collection, interests, timeout_seconds=self._timeout)
-        log.info(
-            "collection verified", collection=collection, rows=found.num_rows, ann_recall=found.ann_recall
-        )
+    def _prepare(self, searched: Mapping[str, Bundle], *, rebuild: AbstractSet[str] = frozenset()) -> None:
+        """Collections that hold what their bundles say; those that do already are only verified."""
+        for name, bundle in searched.items():
+            collection = collection_name(bundle.manifest)
+            num_rows = count_rows(self._connection, collection, timeout_seconds=self._timeout)
+            if name in rebuild or num_rows != len(bundle.video_ids):
+                build_collection(self._connection, bundle, timeout_seconds=self._timeout)
+                log.info("collection built", collection=collection, videos=len(bundle.video_ids))
+            self._on_step("built")
+            found = verify_collection(self._connection, collection, bundle, timeout_seconds=self._timeout)
+            log.info(
+                "collection verified",
+                collection=collection,
+                rows=found.num_rows,
+                ann_recall=found.ann_recall,
+            )
 
-    def _finish(self, version: str, collection: str) -> None:
+    def _register(self, bundles: Mapping[str, Bundle]) -> None:
+        """Before the flip, so that no request names a bundle that look-ups do not know."""
+        for bundle in bundles.values():
+            self._store.register_bundle(bundle)
+
+    def _finish(self, version: str, collections: Mapping[str, str]) -> None:
         """Everything after the flip; running it again changes nothing."""
-        _point_alias(self._connection, collection)
+        _point_alias(self._connection, collections[INTERESTS])
         kept = self._writer.retire_old(version, self._live.version if self._live else None)
         dropped = drop_collections(self._connection, self._writer.unused_collections())
-        log.info("releases kept", versions=kept, dropped=dropped)
+        gone = sorted(set(self._writer.unused_bundles()) & set(self._store.registered_bundles()))
+        for bundle in gone:
+            self._store.remove_bundle(bundle)
+        log.info("releases kept", versions=kept, dropped=dropped, unregistered=gone)
         self._on_step("finished")
 
+    @cached_property
+    def _store(self) -> BundleStore:
+        if self._given_store is not None:
+            return self._given_store
+        from features.store import FeatureStore
 
-def channels_of(given: Sequence[Bundle], live: Release | None, settings: Settings) -> dict[str, str]:
+        return FeatureStore(self._settings)
+
+
+def channels_of(
+    given: Mapping[str, Bundle], merge: MergeConfig | None, live: Release | None, settings: Settings
+) -> dict[str, str]:
     """Channel to ``<model>/<version>``: what is given, else what the live release has.
 
     Raises:
-        BadInputError: two bundles for one channel, none with interests, or one outside ``FACET_HOME``.
+        BadInputError: none with interests, or one outside ``FACET_HOME``.
     """
-    channels: dict[str, str] = {}
-    for bundle in given:
-        channel = CHANNEL_OF_KIND.get(bundle.manifest.kind)
-        if channel is None:
-            raise BadInputError(
-                f"{bundle.name} is of kind {bundle.manifest.kind!r}, which has no channel in serving yet; "
-                f"publish bundles of kind {', '.join(CHANNEL_OF_KIND)}"
-            )
-        if channel in channels:
-            raise BadInputError(
-                f"{channels[channel]} and {bundle.name} both fill channel {channel!r}; publish one of them"
-            )
+    for bundle in given.values():
         if bundle.path.resolve() != (settings.bundles / bundle.name).resolve():
             raise BadInputError(f"{bundle.path} must lie at {settings.bundles / bundle.name} to be published")
-        channels[channel] = bundle.name
-    channels = (live.bundles if live else {}) | channels
+    weights = merge.weights if merge else {}
+    taken_over = {
+        name: bundle
+        for name, bundle in (live.bundles if live else {}).items()
+        if not weights or name in weights or name == POPULAR
+    }
+    channels = taken_over | {name: bundle.name for name, bundle in given.items()}
     if INTERESTS not in channels:
         raise BadInputError("the first release needs a bundle of kind 'interests'; add one to the call")
     return channels
 
 
-def release_version(channels: dict[str, str]) -> str:
-    """Version of the interests bundle and a hash of all channels: it sorts by time."""
-    digest = hashlib.sha256(json.dumps(channels, sort_keys=True).encode()).hexdigest()[:8]
+def release_version(channels: Mapping[str, str], merge: MergeConfig = DEFAULT_MERGE) -> str:
+    """Version of the interests bundle and a hash of all channels and their merge: it sorts by time."""
+    parts: dict[str, object] = dict(channels)
+    if merge != DEFAULT_MERGE:  # releases of 0.1 had none, and keep their versions
+        parts["merge"] = merge.model_dump()
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     bundle_version = channels[INTERESTS].split("/")[1]
     return f"{bundle_version[:MAX_BUNDLE_VERSION]}-{digest}"
 

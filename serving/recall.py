@@ -7,7 +7,7 @@ the channels found. ``recall-batch --release`` gives the same list offline.
 Shape letters: N results, S videos seen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -158,7 +158,7 @@ class Recaller:
         return self._candidates(top.video_ids, top.scores, origins)
 
     def _candidates(
-        self, video_ids: Int64[np.ndarray, " N"], scores: np.ndarray, origins: list[tuple[Origin, ...]]
+        self, video_ids: Int64[np.ndarray, " N"], scores: np.ndarray, origins: Sequence[tuple[Origin, ...]]
     ) -> list[Candidate]:
         interests = [next((own.interests for own in each if own.interests), ()) for each in origins]
         columns = zip(

@@ -9,6 +9,7 @@ The pointer moves by compare-and-swap: a flip names the revision that it saw, an
 the same one wins.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -16,12 +17,9 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from features.merge_config import DEFAULT_MERGE, MergeConfig
 from features.release import POINTER, RELEASES
 from serving.errors import PublishConflictError, RollbackError
-
-INTERESTS: Final = "interests"
-POPULAR: Final = "popular"
-"""Channels: each is filled by one bundle of the release."""
 
 BUILDING: Final = "building"
 VERIFIED: Final = "verified"
@@ -59,7 +57,13 @@ class ReleaseWriter:
         self._engine = engine
 
     def begin(
-        self, version: str, *, bundles: dict[str, str], collections: dict[str, str], created_by: str
+        self,
+        version: str,
+        *,
+        bundles: dict[str, str],
+        collections: dict[str, str],
+        created_by: str,
+        merge: MergeConfig = DEFAULT_MERGE,
     ) -> None:
         """Register a release as ``building``, before anything of it is built; also a failed one again."""
         row = {
@@ -69,6 +73,7 @@ class ReleaseWriter:
             "created_at": datetime.now(UTC).replace(tzinfo=None),
             "created_by": created_by,
             "reason": None,
+            "merge_config": merge.model_dump(),
         }
         with self._engine.begin() as connection:
             again = sa.update(RELEASES).where(RELEASES.c.version == version).values(row)
@@ -152,12 +157,11 @@ class ReleaseWriter:
 
     def unused_collections(self) -> list[str]:
         """Collections that only failed and dropped releases name."""
-        entries = self.entries()
-        named = {name for entry in entries for name in entry.collections.values()}
-        used = {
-            name for entry in entries if entry.state not in UNSERVABLE for name in entry.collections.values()
-        }
-        return sorted(named - used)
+        return _unused([(entry.state, entry.collections) for entry in self.entries()])
+
+    def unused_bundles(self) -> list[str]:
+        """Bundles, ``<model>/<version>``, that only failed and dropped releases name."""
+        return _unused([(entry.state, entry.bundles) for entry in self.entries()])
 
     @staticmethod
     def _move_pointer(connection: sa.Connection, version: str, expected_revision: int) -> None:
@@ -172,6 +176,14 @@ class ReleaseWriter:
         )
         if moved.rowcount != 1:
             raise _conflict(expected_revision)
+
+
+def _unused(named: Iterable[tuple[str, dict[str, str]]]) -> list[str]:
+    """Of ``(state, channel to name)`` of releases, the names that no other release needs."""
+    used, unused = set[str](), set[str]()
+    for state, names in named:
+        (unused if state in UNSERVABLE else used).update(names.values())
+    return sorted(unused - used)
 
 
 def _conflict(expected_revision: int) -> PublishConflictError:

@@ -2,30 +2,50 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 NO_INTEREST: Final = -1
-"""The interest of a candidate that comes from the popular channel."""
+"""The interest of a candidate that no interest found."""
 NUM_TOP_TAGS: Final = 5
 
 
 class Reason(StrEnum):
-    """Why an answer is not, or not only, what the user's interests found."""
+    """Why an answer is not, or not only, what all channels found."""
 
     UNKNOWN_USER = "unknown_user"
     """No features of this user at all: popular videos."""
     NO_HISTORY = "no_history"
-    """The model knows no video of the history: popular videos of the user's segment."""
+    """No channel knows a video of the history: popular videos of the user's segment."""
     SHORT_LIST = "short_list"
-    """The interests found fewer than ``top_n``: popular videos fill the end."""
+    """The channels found fewer than ``top_n``: popular videos fill the end."""
+    CHANNEL_LEFT_OUT = "channel_left_out"
+    """A channel failed or was late, see ``left_out``: the others share its weight."""
     INDEX_UNAVAILABLE = "index_unavailable"
-    """Milvus failed or was late: popular videos of the user's segment."""
+    """No channel answered, since Milvus failed or was late: popular videos of the user's segment."""
     FEATURES_UNAVAILABLE = "features_unavailable"
     """The feature store failed or was late: popular videos, those already seen included."""
+
+
+class LeftOut(StrEnum):
+    """Why a channel is missing from an answer."""
+
+    FAILED = "failed"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One channel that found a candidate."""
+
+    channel: str
+    rank: int
+    """In the channel's own list, from 0."""
+    interests: tuple[int, ...]
+    """Interests of the channel that found it, the one that scores it highest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +54,30 @@ class Candidate:
 
     video_id: int
     score: float
-    """Inner product with the interest; for the popular channel its own score. The two do not compare."""
+    """Fused score of several channels; of a single channel its own, such as the inner product."""
     interest: int
-    """The interest that scores it highest, from 0; ``NO_INTEREST`` from the popular channel."""
+    """The interest that scores it highest, from 0; ``NO_INTEREST`` if no interest found it."""
     also_found_by: tuple[int, ...]
-    """Other interests that found it too."""
+    """Other interests of the same channel that found it too."""
     tags: tuple[int, ...]
     uploader: int | None
+    channels: tuple[Origin, ...] = ()
+    """Every channel that found it; the first that has interests is the one that ``interest`` belongs to."""
+
+    def is_of(self, channel: str, interest: int) -> bool:
+        """Whether it stands under this interest of this channel."""
+        first = next((origin for origin in self.channels if origin.interests), None)
+        return first is not None and (first.channel, first.interests[0]) == (channel, interest)
 
 
 @dataclass(frozen=True, slots=True)
 class Interest:
     """One interest of the user, for people who want to understand a list."""
 
+    channel: str
     interest: int
     weight: float
-    """Share of the history's positives whose best interest this is."""
+    """Share of the history's positives whose best interest this is; of stored interests their importance."""
     is_searched: bool
     """False if it was pruned because its weight is too small."""
     num_found: int
@@ -70,13 +98,15 @@ class RecallResult:
     interests: tuple[Interest, ...]
     """Empty unless an explanation was asked for and the list comes from interests."""
     candidates: tuple[Candidate, ...]
-    """Those of interests first, best first; then those of the popular channel."""
+    """Those of the channels first, best first; then popular ones that fill the end."""
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+    """Channels that failed or were late."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def strategy(self) -> str:
-        """Which channels the list comes from: interests, filled or popular."""
-        if self.reason is None:
+        """Where the list comes from: interests (and other channels), filled or popular."""
+        if self.reason in (None, Reason.CHANNEL_LEFT_OUT):
             return "interests"
         return "filled" if self.reason is Reason.SHORT_LIST else "popular"
 
@@ -86,6 +116,11 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Add what was measured elsewhere; stages of channels that ran at once add up to more than passed."""
+        for name, elapsed in seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

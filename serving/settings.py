@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from features.merge_config import MergeConfig
+
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -27,10 +29,14 @@ class ServingSettings(BaseSettings):
         default=500, ge=1, description="deadline of the look-up in the feature store; then popular videos"
     )
     search_timeout_ms: int = Field(
-        default=1000, ge=1, description="deadline of the index search; then popular videos"
+        default=1000, ge=1, description="deadline of the channels; one that is late is left out"
     )
     release_poll_seconds: float = Field(
         default=2.0, gt=0, description="how often serving looks whether another release is live"
+    )
+    merge: MergeConfig | None = Field(
+        default=None,
+        description="how daily releases merge channels, JSON as of facet union --out; unset: as the live one",
     )
     publish_timeout_seconds: float = Field(
         default=600.0, gt=0, description="deadline of one call that loads or verifies a collection"

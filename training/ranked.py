@@ -4,7 +4,7 @@ Shape letters: B users, K interests, V videos, N places of a list, M hits per in
 users.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ from features.merge import NO_VIDEO, Merged
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
 from training.dataset import IdLists, Sequences, WatchLog
+from training.user_profiles import UserProfiles
 
 NO_INTEREST: Final = -1
 
@@ -28,11 +29,13 @@ class Past:
     histories: Sequences
     seen: IdLists
     segments: dict[int, str]
+    profiles: UserProfiles = field(default_factory=UserProfiles.nobody)
 
     @classmethod
     def read(cls, log: WatchLog, moment: datetime) -> "Past":
         """Histories as serving has them, and everything seen, before ``moment``."""
-        return cls(moment, log.sequences(moment, HISTORY_LENGTH), log.seen(moment), log.segments())
+        histories, seen = log.sequences(moment, HISTORY_LENGTH), log.seen(moment)
+        return cls(moment, histories, seen, log.segments(), log.profiles())
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Finder(Protocol):
         ...
 
 
+@runtime_checkable
 class BundleRanker(Ranker, Finder, Protocol):
     """What ``open_ranker`` makes of a bundle."""
 

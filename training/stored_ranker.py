@@ -9,8 +9,7 @@ import pyarrow as pa
 from jaxtyping import Float32, Int64
 
 from features.merge import Merged
-from features.schema import USER_ID
-from features.user_vectors import VECTORS_PACKED, WEIGHTS_PACKED, unpack_user_vectors
+from features.user_vectors import StoredVectors
 from features.vocabulary import Vocabulary
 from training.interest_search import VectorCatalogue, search_interests
 from training.ranked import Past, Ranked, filled, seen_places
@@ -27,11 +26,8 @@ class StoredRanker:
     def __init__(
         self, user_interests: pa.Table, vocabulary: Vocabulary, vectors: Float32[np.ndarray, "V D"]
     ) -> None:
-        columns = (user_interests[name].to_pylist() for name in (USER_ID, VECTORS_PACKED, WEIGHTS_PACKED))
-        self._stored = {
-            user: unpack_user_vectors(own, weights) for user, own, weights in zip(*columns, strict=True)
-        }
-        self._most = max((len(own.vectors) for own in self._stored.values() if own), default=1)
+        self._stored = StoredVectors(user_interests)
+        self._most = self._stored.most()
         self._vocabulary = vocabulary
         self._catalogue = VectorCatalogue(vocabulary.video_ids, vectors)
 
@@ -50,7 +46,7 @@ class StoredRanker:
         seen: tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " S"]],
         top_n: int,
     ) -> Ranked:
-        stored = [self._stored.get(user) for user in user_ids.tolist()]
+        stored = [self._stored.of_user(user) for user in user_ids.tolist()]
         interests = np.zeros((len(user_ids), self._most, self._catalogue.vectors.shape[1]), dtype=np.float32)
         searched = np.zeros(interests.shape[:2], dtype=bool)
         for place, own in enumerate(stored):

@@ -56,7 +56,7 @@ class UnionRanker:
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
-        depth = max(self._merge.depth, top_n)
+        depth = self._merge.depth_of(self._finders, top_n)
         asked = self._merge.asked(self._finders)
         lists = {name: self._finders[name].find(past, user_ids, depth) for name in asked}
         return Ranked(self._filled(fuse(lists, self._merge, top_n), past, user_ids, top_n))

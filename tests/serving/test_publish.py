@@ -26,7 +26,7 @@ from tests.serving.users import POSITIVE, timed, user
 
 pytestmark = pytest.mark.server
 REPOSITORY = Path(__file__).parents[2]
-STEPS = ["begun", "built", "verified", "flipped", "finished"]
+STEPS = ["begun", "built", "registered", "verified", "flipped", "finished"]
 
 
 def collections(milvus: ServingSettings) -> list[str]:

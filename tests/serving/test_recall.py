@@ -22,15 +22,18 @@ from jaxtyping import Float32, Int64
 from features.bundle import Bundle, open_bundle
 from features.capacity import Capacity
 from features.history import History
+from features.merge_config import INTERESTS, POPULAR
+from features.popular import PopularVideos
 from features.release import Release
 from features.settings import Settings
 from features.user_features import UserFeatures
 from serving.catalogue import Catalogue
+from serving.channels.multi_interest import MultiInterestChannel
+from serving.channels.vector_search import VectorSearch
 from serving.errors import IndexUnavailableError
 from serving.index import CandidateIndex, ExactIndex, Hits
 from serving.interests import InterestExtractor, UserInterests
 from serving.lookup import TimedLookup
-from features.popular import PopularVideos
 from serving.recall import Recaller
 from serving.result import Candidate, Reason
 from tests.serving.bundles import VECTORS, VIDEO_IDS, write_interests, write_ranking
@@ -74,12 +77,13 @@ def recaller(
 ) -> Recaller:
     interests = open_bundle(write_interests(settings))
     ranking = open_bundle(write_ranking(settings, popular)) if popular else None
+    bundles = {INTERESTS: interests} | ({POPULAR: ranking} if ranking else {})
+    search = VectorSearch(index or ExactIndex(VIDEO_IDS, VECTORS), interests.vocabulary)
     return Recaller(
         Release("r1", "live", {}, {}, datetime(2026, 1, 22), 1),  # noqa: DTZ001 - as the registry stores it
         users=lookup or timed(*users),
-        extractor=extractor or InterestExtractor(interests),
-        index=index or ExactIndex(VIDEO_IDS, VECTORS),
-        popular=PopularVideos.from_bundles(interests, ranking),
+        channels={INTERESTS: MultiInterestChannel(extractor or InterestExtractor(interests), search)},
+        popular=PopularVideos.of_channels(bundles),
         catalogue=Catalogue(interests),
     )
 

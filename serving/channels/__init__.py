@@ -1,0 +1,50 @@
+"""A channel answers "which videos for this user?" in its own way; recall fuses what the channels find.
+
+One file per kind of bundle: ``multi_interest`` (the exported program and a vector search), ``neighbours``
+(weights between videos), ``stored_interests`` (vectors per user and a vector search), ``popular``.
+``opening`` makes them from a release, ``asking`` asks them all in time.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from features.merge import Merged
+from features.user_features import UserFeatures
+from serving.index import Hits
+from serving.interests import UserInterests
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one channel found for one user."""
+
+    lists: Merged
+    """Of one user, best first, without what was seen."""
+    interests: UserInterests | None = None
+    """Interests behind the list, for channels that search with some."""
+    hits: Hits | None = None
+    """What each of these interests found."""
+    is_personal: bool = True
+    """Whether it comes from what the user watched."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By stage."""
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """One bundle of a release, opened."""
+
+    is_remote: bool
+    """Whether another process answers, so that it can be late."""
+
+    def find(self, user: UserFeatures, limit: int) -> Found | None:
+        """At most ``limit`` unseen videos; ``None`` if the bundle knows nothing of the user.
+
+        Raises:
+            IndexUnavailableError: what it searches did not answer.
+        """
+        ...
+
+    def check(self) -> None:
+        """Return if it could answer now; raises what ``find`` raises."""
+        ...

@@ -1,0 +1,88 @@
+"""All channels at once, until the deadline: who fails or is late is left out, and the answer says so."""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import structlog
+
+from features.user_features import UserFeatures
+from serving.channels import Channel, Found
+from serving.errors import IndexUnavailableError
+from serving.result import LeftOut
+
+log = structlog.get_logger(__name__)
+
+THREADS: Final = 32
+"""Per remote channel. When all hang, further requests wait in line and meet their deadline there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of asking."""
+
+    found: dict[str, Found] = field(default_factory=dict)
+    """By channel, those that know something of the user."""
+    unknowing: list[str] = field(default_factory=list)
+    """Channels that know nothing of the user."""
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+    """By channel."""
+
+
+class Asker:
+    """Asks the channels of one release.
+
+    Args:
+        timeout_seconds: from the moment of asking, for remote channels; the others take what they take.
+    """
+
+    def __init__(self, channels: Mapping[str, Channel], *, timeout_seconds: float) -> None:
+        self.channels = channels
+        self._timeout_seconds = timeout_seconds
+        # A channel alone needs no thread: nobody is served by leaving it out.
+        self._pools = {
+            name: ThreadPoolExecutor(THREADS, thread_name_prefix=name)
+            for name, channel in channels.items()
+            if channel.is_remote and len(channels) > 1
+        }
+
+    def ask(self, user: UserFeatures, limit: int) -> Asked:
+        """What each channel finds, those in memory while the others are waited for."""
+        end = time.monotonic() + self._timeout_seconds
+        futures = {
+            name: pool.submit(self.channels[name].find, user, limit) for name, pool in self._pools.items()
+        }
+        asked = Asked()
+        for name, channel in self.channels.items():
+            if name not in futures:
+                _note(asked, name, partial(channel.find, user, limit))
+        for name, future in futures.items():
+            _note(asked, name, partial(_in_time, future, end))
+        return asked
+
+
+def _note(asked: Asked, name: str, find: Callable[[], Found | None]) -> None:
+    try:
+        found = find()
+    except IndexUnavailableError as error:
+        asked.left_out[name] = LeftOut.FAILED
+        log.warning("channel left out", channel=name, error=str(error))
+    except TimeoutError:
+        asked.left_out[name] = LeftOut.LATE
+        log.warning("channel left out", channel=name, error="no answer in time")
+    else:
+        if found is None:
+            asked.unknowing.append(name)
+        else:
+            asked.found[name] = found
+
+
+def _in_time(future: Future[Found | None], end: float) -> Found | None:
+    try:
+        return future.result(max(end - time.monotonic(), 0))
+    except TimeoutError:
+        future.cancel()  # if it still waits in line
+        raise

@@ -1,0 +1,36 @@
+"""Several interests from the history, by the exported program, and one search with those that stay."""
+
+from datetime import UTC, datetime
+
+from features.user_features import UserFeatures
+from serving.channels import Found
+from serving.channels.vector_search import VectorSearch, merged_hits
+from serving.interests import InterestExtractor
+from serving.result import Stopwatch
+
+
+class MultiInterestChannel:
+    """A bundle of kind ``interests``."""
+
+    is_remote = True
+
+    def __init__(self, extractor: InterestExtractor, search: VectorSearch) -> None:
+        self._extractor = extractor
+        self._search = search
+
+    def find(self, user: UserFeatures, limit: int) -> Found | None:
+        """See ``Channel``."""
+        watch = Stopwatch()
+        with watch.stage("interests"):
+            # The moment that the history was built for: as in training, not the clock of this machine.
+            now = user.feature_time or datetime.now(UTC)
+            interests = self._extractor.extract(user.user_id, user.history, now)
+        if interests is None:
+            return None
+        with watch.stage("search"):
+            hits = self._search.search(interests, limit, seen=user.seen)
+        return Found(merged_hits(hits, limit), interests, hits, seconds=watch.seconds)
+
+    def check(self) -> None:
+        """See ``Channel``."""
+        self._search.check()

@@ -1,0 +1,33 @@
+"""Neighbours of what the user watched, added up in memory as in training."""
+
+import numpy as np
+
+from features.neighbours import Neighbours
+from features.schema import PAD_ROW
+from features.user_features import UserFeatures
+from serving.channels import Found
+from serving.result import Stopwatch
+
+
+class NeighboursChannel:
+    """A bundle of kind ``neighbours``."""
+
+    is_remote = False
+
+    def __init__(self, neighbours: Neighbours) -> None:
+        self._neighbours = neighbours
+
+    def find(self, user: UserFeatures, limit: int) -> Found | None:
+        """See ``Channel``."""
+        if not self._neighbours.knows(user.history):
+            return None
+        watch = Stopwatch()
+        with watch.stage("neighbours"):
+            rows = self._neighbours.vocabulary.rows_of(user.seen)
+            places = rows[rows != PAD_ROW] - 1
+            seen = (np.zeros(len(places), dtype=np.int64), places)
+            lists = self._neighbours.find([user.history], seen, limit)
+        return Found(lists, seconds=watch.seconds)
+
+    def check(self) -> None:
+        """See ``Channel``; memory always answers."""

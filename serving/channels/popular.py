@@ -1,0 +1,27 @@
+"""Popular videos of the user's segment as a channel of its own weight."""
+
+import numpy as np
+
+from features.merge import Merged
+from features.popular import PopularVideos
+from features.user_features import UserFeatures
+from serving.channels import Found
+from serving.result import NO_INTEREST
+
+
+class PopularChannel:
+    """A bundle of kind ``ranking``."""
+
+    is_remote = False
+
+    def __init__(self, popular: PopularVideos) -> None:
+        self._popular = popular
+
+    def find(self, user: UserFeatures, limit: int) -> Found | None:
+        """See ``Channel``; of everybody it is known that they are one of all."""
+        top = self._popular.top(user.segment, limit, exclude=user.seen)
+        nobody = np.full((1, len(top.video_ids)), NO_INTEREST, dtype=np.int64)
+        return Found(Merged(top.video_ids[None], top.scores[None], nobody), is_personal=False)
+
+    def check(self) -> None:
+        """See ``Channel``; memory always answers."""

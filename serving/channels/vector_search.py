@@ -1,0 +1,49 @@
+"""One batched search with the interests of a user, over the item vectors of one bundle.
+
+Shape letters: K interests, D dimensions, S videos seen, M hits per interest.
+"""
+
+import numpy as np
+from jaxtyping import Int64
+
+from features.merge import NO_VIDEO, Merged, merge_hits
+from features.schema import PAD_ROW
+from features.vocabulary import Vocabulary
+from serving.index import CandidateIndex, Hits
+from serving.interests import UserInterests
+
+
+class VectorSearch:
+    """An index and the videos that are in it.
+
+    Args:
+        vocabulary: of the bundle that filled the index.
+    """
+
+    def __init__(self, index: CandidateIndex, vocabulary: Vocabulary) -> None:
+        self._index = index
+        self._vocabulary = vocabulary
+
+    def search(self, interests: UserInterests, limit: int, *, seen: Int64[np.ndarray, " S"]) -> Hits:
+        """Hits in one row per interest; interests that are not searched found nothing.
+
+        Raises:
+            IndexUnavailableError: the index did not answer.
+        """
+        searched = np.flatnonzero(interests.is_searched)
+        known = seen[self._vocabulary.rows_of(seen) != PAD_ROW]
+        found = self._index.search(interests.vectors[searched], limit, exclude=known)
+        shape = (len(interests.vectors), found.video_ids.shape[1])
+        video_ids = np.full(shape, NO_VIDEO, dtype=np.int64)
+        scores = np.full(shape, -np.inf, dtype=np.float32)
+        video_ids[searched], scores[searched] = found.video_ids, found.scores
+        return Hits(video_ids, scores)
+
+    def check(self) -> None:
+        """See ``CandidateIndex``."""
+        self._index.check()
+
+
+def merged_hits(hits: Hits, limit: int) -> Merged:
+    """The list of one user, each video under the interest that scores it highest."""
+    return merge_hits(hits.video_ids[None], hits.scores[None], limit)
