@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse
-from jaxtyping import Float, Float32, Int64
-from pydantic import PositiveInt
+from jaxtyping import Float, Float32
+from pydantic import PositiveFloat, PositiveInt
 
 from features.bundle import NEIGHBOURS, NEIGHBOURS_KIND, NEIGHBOURS_SCHEMA, VOCABULARY
-from features.positives import Action
+from features.history import MICROSECONDS_PER_DAY
+from features.neighbours import largest_weights, watch_weights
 from features.top import best_of
 from features.vocabulary import Vocabulary
 from training.config import ModelConfig, Share, TrendConfig
@@ -39,6 +40,8 @@ class NeighboursConfig(ModelConfig):
     """Weight in a history of a watch that is neither a positive nor a dislike; a positive weighs 1."""
     plain_target_weight: Share = 0.3
     """Weight of such a watch among what is predicted."""
+    half_life_days: PositiveFloat | None = None
+    """A watch says half as much after so many days; unset: all say the same. Histories are not affected."""
     num_neighbours: PositiveInt = 200
     """Weights kept per video."""
     trend: TrendConfig = TrendConfig()
@@ -62,18 +65,22 @@ class Feedback:
         """All watches before ``until``; a video that a user watched twice keeps its larger weight."""
         vocabulary = Vocabulary(log.watched_videos(until, config.min_watches))
         sequences = log.sequences(until, WHOLE_PAST)
+        recency = recency_weights(sequences, until, config.half_life_days)
         history, targets = (
-            matrix_of(sequences, vocabulary, watch_weights(sequences.actions, plain))
+            matrix_of(sequences, vocabulary, watch_weights(sequences.actions, plain) * recency)
             for plain in (config.plain_weight, config.plain_target_weight)
         )
         return cls(vocabulary, history, targets, trend_of(sequences, vocabulary, until, config.trend))
 
 
-def watch_weights(actions: Int64[np.ndarray, " W"], plain_weight: float) -> Float32[np.ndarray, " W"]:
-    """1 for a positive, ``plain_weight`` for any other watch, 0 for a dislike."""
-    is_positive = (actions & Action.POSITIVE.value) != 0
-    is_disliked = (actions & Action.DISLIKED.value) != 0
-    return np.where(is_disliked, 0, np.where(is_positive, 1, plain_weight)).astype(np.float32)
+def recency_weights(
+    sequences: Sequences, until: datetime, half_life_days: float | None
+) -> Float32[np.ndarray, " W"]:
+    """1 for a watch at ``until``, 1/2 for one ``half_life_days`` before; 1 for all without a half-life."""
+    if half_life_days is None:
+        return np.ones(len(sequences.times_us), dtype=np.float32)
+    age_days = (until.timestamp() * 1e6 - sequences.times_us) / MICROSECONDS_PER_DAY
+    return (0.5 ** (age_days / half_life_days)).astype(np.float32)
 
 
 def matrix_of(
@@ -81,14 +88,8 @@ def matrix_of(
 ) -> scipy.sparse.csr_array:
     """(U, V): the largest weight of each user and video; users in the order of ``sequences``."""
     users = np.repeat(np.arange(len(sequences)), sequences.lengths())
-    columns = vocabulary.rows_of(sequences.video_ids) - 1
-    known = (columns >= 0) & (weights > 0)
-    users, columns, weights = users[known], columns[known], weights[known]
-    order = np.lexsort((-weights, columns, users))
-    users, columns, weights = users[order], columns[order], weights[order]
-    is_first = np.append(True, (np.diff(users) != 0) | (np.diff(columns) != 0))[: len(users)]
-    shape = (len(sequences), len(vocabulary))
-    return scipy.sparse.csr_array((weights[is_first], (users[is_first], columns[is_first])), shape=shape)
+    videos = vocabulary.rows_of(sequences.video_ids) - 1
+    return largest_weights(users, videos, weights, (len(sequences), len(vocabulary)))
 
 
 def neighbours_table(
@@ -96,6 +97,8 @@ def neighbours_table(
     vocabulary: Vocabulary,
     trend: Float[np.ndarray, " V"],
     num_neighbours: int,
+    *,
+    rows_per_block: int = ROWS_PER_BLOCK,
 ) -> pa.Table:
     """The content of ``neighbours.parquet``: per video its largest weights, by absolute value.
 
@@ -103,9 +106,9 @@ def neighbours_table(
         block_of: dense rows of W, without the trend; asked for block by block.
     """
     parts = []
-    ids = vocabulary.video_ids
-    for start in range(0, len(vocabulary), ROWS_PER_BLOCK):
-        rows = slice(start, min(start + ROWS_PER_BLOCK, len(vocabulary)))
+    ids, trend = vocabulary.video_ids, trend.astype(np.float32)  # float64 would double W
+    for start in range(0, len(vocabulary), rows_per_block):
+        rows = slice(start, min(start + rows_per_block, len(vocabulary)))
         weights = block_of(rows) * trend
         weights[np.arange(len(weights)), np.arange(rows.start, rows.stop)] = 0  # no video suggests itself
         best, sizes = best_of(np.abs(weights), num_neighbours)

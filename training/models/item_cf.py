@@ -2,15 +2,20 @@
 
     W[i, j] = sum_u  f_u x_ui y_uj  /  (sum_u f_u x_ui^2 * sum_u f_u y_uj^2) ** norm
 
-x and y are the weights of user u's watches as reasons and as targets. With ``inverse_user_frequency`` a user
-of many watches says less about each: f_u = 1 / log(1 + n_u) (Breese, Heckerman and Kadie, UAI 1998, apply the
-same idea to items). ``norm`` .5 is the cosine (Sarwar et al., WWW 2001); smaller favours popular videos.
+x and y are the weights of user u's watches as reasons and as targets. A user of many watches says less about
+each: f_u = 1 / log(1 + n_u) (Breese, Heckerman and Kadie, UAI 1998, apply the same idea to items), or
+(log V - log(1 + n_u)) ** 2, the tf-idf of the library ``implicit`` with users as words. ``norm`` .5 is the
+cosine (Sarwar et al., WWW 2001); smaller favours popular videos. Where x = y, the weights are those of
+``implicit``: its ``CosineRecommender`` and, for x of 0 and 1, its ``TFIDFRecommender``.
 
 Shape letters: U users, V videos of the vocabulary.
 """
 
+from typing import Literal
+
 import numpy as np
 import scipy.sparse
+from jaxtyping import Float64
 
 from training.config import Share
 from training.dataset import WatchLog
@@ -21,8 +26,8 @@ from training.models import Run, Trained
 class ItemCfConfig(NeighboursConfig):
     """What item-based CF is told."""
 
-    inverse_user_frequency: bool = True
-    """Whether a watch of a user with many watches says less."""
+    user_frequency: Literal["ignore", "inverse_log", "tf_idf"] = "inverse_log"
+    """How much less a user of many watches says about each."""
     norm: Share = 0.5
     """Exponent of the norms: 0 counts, .5 cosine."""
 
@@ -48,12 +53,19 @@ def normalised(
     feedback: Feedback, config: ItemCfConfig
 ) -> tuple[scipy.sparse.csc_array, scipy.sparse.csr_array]:
     """Two (U, V) matrices; the product of the first, transposed, with the second is W."""
-    history, targets = feedback.history, feedback.targets
-    if config.inverse_user_frequency:
-        num_watches = np.diff(history.indptr)
-        weights = scipy.sparse.diags_array(1 / np.sqrt(np.log1p(np.maximum(num_watches, 1))))
-        history, targets = weights @ history, weights @ targets
+    weights = scipy.sparse.diags_array(np.sqrt(user_weights(feedback.history, config)))
+    history, targets = weights @ feedback.history, weights @ feedback.targets
     return (_scaled(history, config.norm).tocsc(), _scaled(targets, config.norm).tocsr())
+
+
+def user_weights(history: scipy.sparse.csr_array, config: ItemCfConfig) -> Float64[np.ndarray, " U"]:
+    """f_u of every user."""
+    num_watches = np.maximum(np.diff(history.indptr), 1)
+    if config.user_frequency == "ignore":
+        return np.ones(len(num_watches))
+    if config.user_frequency == "inverse_log":
+        return 1 / np.log1p(num_watches)
+    return np.square(np.log(history.shape[1]) - np.log1p(num_watches))
 
 
 def _scaled(matrix: scipy.sparse.csr_array, norm: float) -> scipy.sparse.csr_array:
