@@ -4,7 +4,7 @@
 the feature store, training and offline evaluation call it directly); ``pad_histories`` turns histories
 into the arrays that an extractor takes (training, ``recall-batch`` and serving call it).
 
-Shape letters: B users, L watches kept, newest last and padded on the left.
+Shape letters: B users, L watches kept, newest last and padded on the left, P attributes of users.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from typing import Final
 
 import duckdb
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from features.positives import Action, PositiveRule
 from features.schema import (
@@ -49,17 +49,25 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class HistoryBatch:
-    """The three inputs of an extractor; a position is padding where ``video_rows`` is ``PAD_ROW``."""
+    """The inputs of an extractor; a position is padding where ``video_rows`` is ``PAD_ROW``."""
 
     video_rows: Int64[np.ndarray, "B L"]
     actions: Int64[np.ndarray, "B L"]
     age_days: Float32[np.ndarray, "B L"]
     num_unknown: int
     """Watches of videos outside the vocabulary, left out."""
+    profile: Int64[np.ndarray, "B P"] | None = None
+    """Rows of the users' attributes, for bundles that read them, see ``features/profile.py``."""
 
     def feed(self) -> dict[str, np.ndarray]:
         """Inputs by name, for ONNX Runtime."""
-        return {"video_rows": self.video_rows, "actions": self.actions, "age_days": self.age_days}
+        inputs = {"video_rows": self.video_rows, "actions": self.actions, "age_days": self.age_days}
+        return inputs if self.profile is None else inputs | {"profile": self.profile}
+
+    def is_known(self) -> Bool[np.ndarray, " B"]:
+        """Of which users the bundle knows anything: a video of the history, or an attribute."""
+        has_watched = (self.video_rows != PAD_ROW).any(axis=1)
+        return has_watched if self.profile is None else has_watched | (self.profile != PAD_ROW).any(axis=1)
 
 
 def watches_with_actions(

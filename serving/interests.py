@@ -1,9 +1,10 @@
-"""A user's history to interest vectors, by the program that the bundle exported.
+"""A user's history, and profile, to interest vectors, by the program that the bundle exported.
 
 Shape letters: K interests, D dimensions.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Bool, Float32
 from features.bundle import EXTRACTOR, Bundle
 from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Pruner, count_positives
 from features.history import History, pad_histories
-from features.schema import PAD_ROW
+from features.profile import profile_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +44,26 @@ class InterestExtractor:
             bundle.path / EXTRACTOR, sess_options=options, providers=["CPUExecutionProvider"]
         )
         self._vocabulary = bundle.vocabulary
+        self._profile = profile_of(bundle)
         self._length = bundle.manifest.history_length
         record = ActivationTable(bundle.activation, bundle.manifest.num_interests)
         self._pruner = Pruner.of(record, capacity)
 
-    def extract(self, user_id: int, history: History, now: datetime) -> UserInterests | None:
-        """Interests of one user, or ``None`` if the bundle knows no video of the history.
+    def extract(
+        self, user_id: int, history: History, now: datetime, tokens: Sequence[str] = ()
+    ) -> UserInterests | None:
+        """Interests of one user, or ``None`` if the bundle knows nothing of the user.
+
+        Without a known video in the history, a bundle that reads profiles still knows their attributes.
 
         Args:
             now: ages of watches count from here.
+            tokens: attributes of the user, see ``features/profile.py``.
         """
         batch = pad_histories([history], self._vocabulary, length=self._length, now=now)
-        if (batch.video_rows == PAD_ROW).all():
+        if self._profile is not None:
+            batch = replace(batch, profile=self._profile.rows_of_user(tokens))
+        if not batch.is_known()[0]:
             return None
         interests, activation = self._session.run(["interests", "activation"], batch.feed())
         num_positives = count_positives(batch.video_rows, batch.actions)

@@ -33,6 +33,7 @@ from features.schema import (
     VIDEOS,
     WATCHES,
 )
+from training.user_profiles import UserProfiles
 
 WHOLE_PAST: Final = 999_999  # DuckDB sorts no more into one list
 """Offline, everything that was ever watched counts as seen."""
@@ -135,12 +136,21 @@ class WatchLog:
         """The newest snapshot of the videos."""
         return self._lake.read_days(VIDEOS, [self._video_day], version=self._versions[VIDEOS])
 
+    def users(self) -> pa.Table | None:
+        """The newest snapshot of the users, if there is one."""
+        day = self._lake.newest_day(USERS, self._last_day)
+        return None if day is None else self._lake.read_days(USERS, [day], version=self._versions.get(USERS))
+
+    def profiles(self) -> UserProfiles:
+        """Attributes of every user."""
+        users = self.users()
+        return UserProfiles.nobody() if users is None else UserProfiles.of(users)
+
     def segments(self) -> dict[int, str]:
         """Segment of every user whose profile has one."""
-        day = self._lake.newest_day(USERS, self._last_day)
-        if day is None:
+        users = self.users()
+        if users is None:
             return {}
-        users = self._lake.read_days(USERS, [day], version=self._versions.get(USERS))
         pairs = zip(users[USER_ID].to_pylist(), users[SEGMENT].to_pylist(), strict=True)
         return {user: segment for user, segment in pairs if segment is not None}
 

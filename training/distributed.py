@@ -39,6 +39,7 @@ def share(batch: Batch, group: Group) -> Batch:
         target_places=None if places is None else places[targets],
         turned_down_users=None if refusing is None else refusing[kept] // group.size,
         turned_down_rows=None if refused is None else refused[kept],
+        profile=None if batch.profile is None else batch.profile[mine],
     )
 
 

@@ -16,7 +16,8 @@ are weak targets, of ``set_to_set`` alone. Skips and dislikes are never targets 
 from the user's newest watch.
 
 Shape letters: U users, W watches of all users, B users of a batch, S widest sequence of the batch,
-L history length, T targets of the batch, N videos turned down that the batch hides.
+L history length, T targets of the batch, N videos turned down that the batch hides,
+P attributes of users.
 """
 
 from abc import ABC, abstractmethod
@@ -56,6 +57,8 @@ class Batch:
     turned_down_users: Int64[np.ndarray, " N"] | None = None
     """Place in the batch of who turned down which hidden video; ``None``: not asked for."""
     turned_down_rows: Int64[np.ndarray, " N"] | None = None
+    profile: Int64[np.ndarray, "B P"] | None = None
+    """Rows of the users' attributes, for networks that read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +76,26 @@ class Examples(ABC):
 
     Args:
         sequences: users without a possible target are left out.
+        profile: rows of the attributes of the users of ``sequences``.
     """
 
     fewest_targets: ClassVar[int] = 1
     """Possible targets that a user must have."""
 
-    def __init__(self, sequences: Sequences, vocabulary: Vocabulary, config: InterestConfig) -> None:
+    def __init__(
+        self,
+        sequences: Sequences,
+        vocabulary: Vocabulary,
+        config: InterestConfig,
+        profile: Int64[np.ndarray, "U P"] | None = None,
+    ) -> None:
         rows = vocabulary.rows_of(sequences.video_ids)
         known = rows != PAD_ROW
         users = np.repeat(np.arange(len(sequences)), sequences.lengths())[known]
         self._config = config
         self._length = config.history_length
         self._user_ids = sequences.user_ids
+        self._profile = profile
         self._rows = rows[known]
         self._actions = sequences.actions[known]
         self._times = sequences.times_us[known]
@@ -182,6 +193,7 @@ class Examples(ABC):
             self._rows[chosen],
             self._videos.weights[chosen],
             places,
+            profile=None if self._profile is None else self._profile[window.users],
         )
 
 
@@ -256,16 +268,22 @@ class NextItemOfOnePrefix(NextItem):
 
 
 def examples_for(
-    sequences: Sequences, vocabulary: Vocabulary, config: InterestConfig, *, has_prefixes: bool
+    sequences: Sequences,
+    vocabulary: Vocabulary,
+    config: InterestConfig,
+    *,
+    has_prefixes: bool,
+    profile: Int64[np.ndarray, "U P"] | None = None,
 ) -> Examples:
     """The examples of the configured objective.
 
     Args:
         has_prefixes: the network has a pass over all prefixes.
+        profile: rows of the attributes of the users of ``sequences``, for networks that read them.
     """
     next_item = NextItem if has_prefixes else NextItemOfOnePrefix
     kinds: dict[str, type[Examples]] = {"set_to_set": HiddenSets, "horizon": Horizon, "next_item": next_item}
-    return kinds[config.objective](sequences, vocabulary, config)
+    return kinds[config.objective](sequences, vocabulary, config, profile)
 
 
 def choose_hidden(

@@ -30,6 +30,7 @@ from features.history import HistoryBatch
 from features.item_encoder import VECTORS, VIDEO_ROWS, run_encoder
 from features.item_fields import ItemFields
 from features.positives import NUM_ACTION_BITS
+from features.profile import PROFILE_VALUES, ProfileVocabulary
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
 from training.activation import ActivationRecord
@@ -52,11 +53,13 @@ def write_interest_files(
     *,
     fields: ItemFields,
     history_length: int,
+    profile: ProfileVocabulary | None = None,
 ) -> None:
     """Write the files of an ``interests`` bundle.
 
     Args:
         fields: rows of the values that the network reads; at least ``network.field_names``.
+        profile: attributes of users that the network reads.
 
     Raises:
         ExportError: ONNX Runtime does not give what the network gives.
@@ -68,12 +71,30 @@ def write_interest_files(
     if network.field_names:
         pq.write_table(fields.only(network.field_names).to_table(), folder / ITEM_FIELDS)
     export_item_encoder(folder / ITEM_ENCODER, ItemEncoder(network))
-    export_extractor(folder / EXTRACTOR, Extractor(network), vocabulary.num_rows, history_length)
+    if profile is not None:
+        pq.write_table(profile.to_table(), folder / PROFILE_VALUES)
+    export_extractor(
+        folder / EXTRACTOR, Extractor(network), vocabulary.num_rows, history_length, profile=profile
+    )
 
 
-def export_extractor(path: Path, extractor: Extractor, num_rows: int, history_length: int) -> None:
-    """Write ``extractor`` as ONNX, for any number of users and watches, and check it on random histories."""
-    example = _random_histories(num_rows, num_users=3, length=history_length, seed=0)
+def export_extractor(
+    path: Path,
+    extractor: Extractor,
+    num_rows: int,
+    history_length: int,
+    *,
+    profile: ProfileVocabulary | None = None,
+) -> None:
+    """Write ``extractor`` as ONNX, for any number of users and watches, and check it on random histories.
+
+    Args:
+        profile: attributes of users that it reads.
+
+    Raises:
+        ExportError: ONNX Runtime does not give what PyTorch gives.
+    """
+    example = _random_histories(num_rows, num_users=3, length=history_length, seed=0, profile=profile)
     users, watches = torch.export.Dim("users", min=1), torch.export.Dim("watches", min=2)
     shape = {0: users, 1: watches}
     _export(
@@ -81,9 +102,9 @@ def export_extractor(path: Path, extractor: Extractor, num_rows: int, history_le
         extractor,
         {name: torch.from_numpy(part) for name, part in example.feed().items()},
         outputs=["interests", "activation"],
-        dynamic_shapes=(shape, shape, shape),
+        dynamic_shapes=(shape, shape, shape, *([] if profile is None else [({0: users},)])),
     )
-    check_export(path, extractor, num_rows, history_length)
+    check_export(path, extractor, num_rows, history_length, profile=profile)
 
 
 def export_item_encoder(path: Path, encoder: ItemEncoder) -> None:
@@ -112,14 +133,23 @@ def export_item_encoder(path: Path, encoder: ItemEncoder) -> None:
         raise ExportError(f"{path}: vectors of ONNX and of PyTorch differ by {worst}, above {TOLERANCE}")
 
 
-def check_export(path: Path, extractor: Extractor, num_rows: int, history_length: int) -> None:
+def check_export(
+    path: Path,
+    extractor: Extractor,
+    num_rows: int,
+    history_length: int,
+    *,
+    profile: ProfileVocabulary | None = None,
+) -> None:
     """Compare the program at ``path`` with ``extractor``, on batches of 1 and 5 users.
 
     Raises:
         ExportError: they differ by more than ``TOLERANCE``.
     """
     for num_users in (1, 5):
-        batch = _random_histories(num_rows, num_users=num_users, length=history_length, seed=num_users)
+        batch = _random_histories(
+            num_rows, num_users=num_users, length=history_length, seed=num_users, profile=profile
+        )
         for name, ours, theirs in zip(
             ("interests", "activation"),
             exported_extractor(path)(batch),
@@ -133,7 +163,9 @@ def check_export(path: Path, extractor: Extractor, num_rows: int, history_length
                 )
 
 
-def _random_histories(num_rows: int, *, num_users: int, length: int, seed: int) -> HistoryBatch:
+def _random_histories(
+    num_rows: int, *, num_users: int, length: int, seed: int, profile: ProfileVocabulary | None
+) -> HistoryBatch:
     """Padded on the left by a different width per user; the last of several users has no history."""
     random = np.random.default_rng(seed)
     padding = random.integers(0, length, (num_users, 1))
@@ -143,7 +175,10 @@ def _random_histories(num_rows: int, *, num_users: int, length: int, seed: int) 
     rows = np.where(real, random.integers(1, num_rows, shape), PAD_ROW)
     actions = np.where(real, random.integers(0, 2**NUM_ACTION_BITS, shape), 0)
     ages = np.where(real, np.sort(random.exponential(5.0, shape))[:, ::-1], 0.0)
-    return HistoryBatch(rows, actions, ages.astype(np.float32), num_unknown=0)
+    values = None
+    if profile is not None:
+        values = random.integers(0, profile.num_rows, (num_users, len(profile.names)))
+    return HistoryBatch(rows, actions, ages.astype(np.float32), num_unknown=0, profile=values)
 
 
 def _export(

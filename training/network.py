@@ -1,7 +1,8 @@
 """What the loop, the export and the validation need of a multi-interest network, whatever is inside.
 
 Shape letters: B users, L watches (newest last), Q queries (users, or prefixes of users), K interests,
-D dimensions, N videos, R rows of the video table (row 0 is padding), G most values of a video in a field.
+D dimensions, N videos, R rows of the video table (row 0 is padding), G most values of a video in a field,
+P attributes of users.
 """
 
 from abc import ABC, abstractmethod
@@ -37,6 +38,8 @@ class Routed:
 
 class InterestNetwork(nn.Module, ABC):
     """Maps a history to K interests; the score of a video is the inner product with its vector.
+
+    A network that also reads profiles takes their rows as a fourth argument of ``forward`` and ``route``.
 
     Video tables are ``training.tables.RowTable``: in a training step only the rows of the batch may be read.
 
@@ -130,9 +133,10 @@ class Extractor(nn.Module):
         video_rows: Int64[Tensor, "B L"],
         actions: Int64[Tensor, "B L"],
         age_days: Float32[Tensor, "B L"],
+        *profile: Int64[Tensor, "B P"],
     ) -> tuple[Float[Tensor, "B K D"], Float[Tensor, "B K"]]:
         """Interests, and the share of the history's positives whose best interest is k (0 without any)."""
-        interests = self.network(video_rows, actions, age_days)
+        interests = self.network(video_rows, actions, age_days, *profile)
         scores = self.table[video_rows] @ interests.transpose(1, 2)  # (B, L, K)
         best = scores.argmax(dim=2, keepdim=True) == torch.arange(interests.shape[1])
         positive = (video_rows != PAD_ROW) & (actions % (2 * Action.POSITIVE) >= Action.POSITIVE)

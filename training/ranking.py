@@ -9,6 +9,7 @@ S videos seen by the users.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,8 @@ from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Prune
 from features.history import HistoryBatch, pad_histories
 from features.merge import NO_VIDEO, Merged
 from features.neighbours import Neighbours
-from features.schema import PAD_ROW, SCORE, SEGMENT, VIDEO_ID
+from features.profile import ProfileVocabulary, profile_of
+from features.schema import SCORE, SEGMENT, VIDEO_ID
 from features.vocabulary import Vocabulary
 from training.interest_search import VectorCatalogue, search_interests
 from training.neighbour_ranker import NeighbourRanker
@@ -48,6 +50,7 @@ class InterestRanker:
     Args:
         vocabulary: its order is the popular order.
         pruner: decides which interests are searched.
+        profile: what the extractor reads of users besides.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class InterestRanker:
         *,
         history_length: int,
         pruner: Pruner,
+        profile: ProfileVocabulary | None = None,
     ) -> None:
         self._extract = extract
         self._vocabulary = vocabulary
         self._catalogue = VectorCatalogue(vocabulary.video_ids, vectors)
         self._length = history_length
         self._pruner = pruner
+        self._profile = profile
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
@@ -84,11 +89,12 @@ class InterestRanker:
     ) -> Ranked:
         histories = past.histories.histories(user_ids)
         batch = pad_histories(histories, self._vocabulary, length=self._length, now=past.moment)
+        if self._profile is not None:
+            batch = replace(batch, profile=self._profile.rows_of(past.profiles.tokens_of(user_ids)))
         interests, activation = self._extract(batch)
-        known = (batch.video_rows != PAD_ROW).any(axis=1)
         num_positives = count_positives(batch.video_rows, batch.actions)
         kept = self._pruner.keep(user_ids, interests, activation, num_positives)
-        return search_interests(interests, kept & known[:, None], seen, self._catalogue, top_n)
+        return search_interests(interests, kept & batch.is_known()[:, None], seen, self._catalogue, top_n)
 
 
 class PopularityRanker:
@@ -144,6 +150,7 @@ def open_ranker(
         bundle.vectors,
         history_length=bundle.manifest.history_length,
         pruner=Pruner.of(ActivationTable(bundle.activation, bundle.manifest.num_interests), capacity),
+        profile=profile_of(bundle),
     )
 
 

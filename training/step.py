@@ -116,8 +116,9 @@ class Steps:
         return loss
 
     def _route(self, batch: Batch) -> Routed:
-        parts = (torch.from_numpy(part) for part in (batch.video_rows, batch.actions, batch.age_days))
-        inputs = [part.to(self._device) for part in parts]
+        parts = [batch.video_rows, batch.actions, batch.age_days]
+        parts += [] if batch.profile is None else [batch.profile]
+        inputs = [torch.from_numpy(part).to(self._device) for part in parts]
         if batch.target_places is None:
             return self._network.route(*inputs)
         return self._network.route_prefixes(*inputs)

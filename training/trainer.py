@@ -12,6 +12,7 @@ import torch
 from features.bundle import INTERESTS_KIND
 from features.capacity import Pruner, shares_of
 from features.errors import BadInputError
+from features.profile import ProfileVocabulary
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
 from training.activation import ActivationRecord
@@ -30,6 +31,7 @@ from training.ranking import InterestRanker
 from training.sampling import NegativeSampler
 from training.trend import trend_of
 from training.trended import Trended
+from training.user_profiles import UserProfiles
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +44,10 @@ class Recipe:
     """A model as the trainer sees it."""
 
     config: InterestConfig
-    build: Callable[[Items], InterestNetwork]
-    """The videos of the vocabulary to a fresh network."""
+    build: Callable[[Items, ProfileVocabulary | None], InterestNetwork]
+    """The videos of the vocabulary, and the attributes of users, to a fresh network."""
+    profile_features: tuple[str, ...] = ()
+    """Attributes of users that the network reads."""
 
 
 def train_interests(recipe: Recipe, run: Run) -> Trained:
@@ -76,7 +80,13 @@ class _Training:
         self._vocabulary = Vocabulary(self._watches.watched_videos(run.until, config.min_watches))
         torch.manual_seed(config.seed)
         self._items = Items.of(self._vocabulary, self._watches.videos())
-        self._network = recipe.build(self._items)
+        self._profiles = self._watches.profiles() if recipe.profile_features else UserProfiles.nobody()
+        self._profile = (
+            ProfileVocabulary.of(self._profiles.tokens, recipe.profile_features)
+            if recipe.profile_features
+            else None
+        )
+        self._network = recipe.build(self._items, self._profile)
         user_ids = self._watches.sequences(run.until, length=1).user_ids
         self._record = ActivationRecord(user_ids, config.num_interests, config.activation_half_life)
         self._checkpoints: list[Checkpoint] = []
@@ -86,7 +96,13 @@ class _Training:
         config, vocabulary = self._config, self._vocabulary
         sequences = self._watches.sequences(until, config.sequence_length)
         has_prefixes = type(self._network).route_prefixes is not InterestNetwork.route_prefixes
-        examples = examples_for(sequences, vocabulary, config, has_prefixes=has_prefixes)
+        examples = examples_for(
+            sequences,
+            vocabulary,
+            config,
+            has_prefixes=has_prefixes,
+            profile=self._profile and self._profile.rows_of(self._profiles.tokens_of(sequences.user_ids)),
+        )
         if not examples.num_users:
             raise BadInputError(
                 f"nobody watched two videos before {until.isoformat()}; ingest more days, lower "
@@ -127,6 +143,7 @@ class _Training:
                 extractor.table.numpy()[PAD_ROW + 1 :],
                 history_length=self._config.history_length,
                 pruner=Pruner(shares_of(self._record.counts)),
+                profile=self._profile,
             )
             return judge(ranker, past, targets, catalogue).metrics
 
@@ -158,6 +175,7 @@ class _Training:
             self._watches.videos(),
             self._record,
             fields=self._items.values,
+            profile=self._profile,
             history_length=self._config.history_length,
         )
         for checkpoint in self._checkpoints:

@@ -36,9 +36,10 @@ class Trended(InterestNetwork):
         video_rows: Int64[Tensor, "B L"],
         actions: Int64[Tensor, "B L"],
         age_days: Float32[Tensor, "B L"],
+        *profile: Int64[Tensor, "B P"],
     ) -> Float[Tensor, "B K D"]:
         """Interests with the temperature behind."""
-        interests = self.network(video_rows, actions, age_days)
+        interests = self.network(video_rows, actions, age_days, *profile)
         return torch.cat([interests, torch.full_like(interests[:, :, :1], self.start_temperature)], dim=2)
 
     def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:

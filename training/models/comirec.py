@@ -97,4 +97,4 @@ Config = ComirecConfig
 def train(config: ComirecConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
     network = SelfAttentionNetwork if config.routing == "sa" else DynamicRoutingNetwork
-    return train_interests(Recipe(config, lambda items: network(items.num_rows, config)), run)
+    return train_interests(Recipe(config, lambda items, _: network(items.num_rows, config)), run)

@@ -41,4 +41,4 @@ Config = MeanPoolingConfig
 
 def train(config: MeanPoolingConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    return train_interests(Recipe(config, lambda items: MeanPoolingNetwork(items.num_rows, config)), run)
+    return train_interests(Recipe(config, lambda items, _: MeanPoolingNetwork(items.num_rows, config)), run)

@@ -91,4 +91,4 @@ Config = MindConfig
 
 def train(config: MindConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    return train_interests(Recipe(config, lambda items: MindNetwork(items.num_rows, config)), run)
+    return train_interests(Recipe(config, lambda items, _: MindNetwork(items.num_rows, config)), run)

@@ -213,4 +213,4 @@ Config = MixtureOfExpertsConfig
 
 def train(config: MixtureOfExpertsConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    return train_interests(Recipe(config, lambda items: MixtureOfExpertsNetwork(items, config)), run)
+    return train_interests(Recipe(config, lambda items, _: MixtureOfExpertsNetwork(items, config)), run)

@@ -74,4 +74,4 @@ Config = RemiConfig
 
 def train(config: RemiConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    return train_interests(Recipe(config, lambda items: RemiNetwork(items.num_rows, config)), run)
+    return train_interests(Recipe(config, lambda items, _: RemiNetwork(items.num_rows, config)), run)

@@ -80,4 +80,4 @@ Config = SasrecConfig
 
 def train(config: SasrecConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    return train_interests(Recipe(config, lambda items: SasrecNetwork(items.num_rows, config)), run)
+    return train_interests(Recipe(config, lambda items, _: SasrecNetwork(items.num_rows, config)), run)

@@ -8,9 +8,11 @@ apart, off by default: ``training/disagreement.py``.
 A video has one vector for both sides plus a small difference of its own on the output side. Interests and
 video vectors have length 1; the inner product is their cosine.
 
-What else is known of a video may be fused with its vector: ``training/item_side.py``.
+What else is known of a video may be fused with its vector: ``training/item_side.py``; what is known of a
+user with each interest: ``training/profile_fusion.py``.
 
-Shape letters: B users, L watches, M = 1 + L tokens, K interests, D dimensions, N videos.
+Shape letters: B users, L watches, M = 1 + L tokens, K interests, D dimensions, N videos, Q queries (users, or
+prefixes of users), P attributes of users.
 """
 
 from collections.abc import Sequence
@@ -22,23 +24,24 @@ from pydantic import NonNegativeFloat, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from features.schema import PAD_ROW
+from training.config import BelowOne
 from training.disagreement import (
     attention_disagreement,
     embedding_disagreement,
     output_disagreement,
     routing_variance,
 )
-from training.encoder import HistoryEncoder
+from training.encoder import DIFFERENCE_SPREAD, HistoryEncoder
 from training.item_side import ItemSide, ItemSideConfig
 from training.items import Items
 from training.models import Run, Trained
 from training.network import InterestNetwork, Routed
 from training.pooling import pool, pool_prefixes
+from training.profile_fusion import ProfileFeatures, ProfileFusion
 from training.tables import RowTable
 from training.trainer import Recipe, train_interests
 
-DIFFERENCE_SPREAD: Final = 1e-4
-"""Standard deviation of a fresh output difference: both sides start as one."""
 PENALTIES: Final = (
     "embedding_disagreement",
     "attention_disagreement",
@@ -53,6 +56,11 @@ QUERY_SPREAD: Final = 0.3
 class SingleActivationConfig(ItemSideConfig):
     """Size of the network, sharpness of the softmax, and what keeps interests apart."""
 
+    profile_features: ProfileFeatures = ()
+    """Attributes of users that interests read, with commas between them; ``all`` there are."""
+    history_dropout: BelowOne = 0.0
+    """Share of the users of a training step whose whole history is forgotten, so that profiles learn to stand
+    alone."""
     embedding_disagreement: NonNegativeFloat = 0.0
     """Weight of the cosine between the interests' projections of a watch; above 0, each interest has a
     projection of its own."""
@@ -64,6 +72,14 @@ class SingleActivationConfig(ItemSideConfig):
     """Weight of the variance of an interest's attention over the watches."""
 
     @model_validator(mode="after")
+    def _something_is_left(self) -> "SingleActivationConfig":
+        if self.history_dropout and not self.profile_features:
+            raise ValueError(
+                f"history_dropout={self.history_dropout} leaves nothing without profile_features"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pairs_need_two(self) -> "SingleActivationConfig":
         terms = self.embedding_disagreement + self.attention_disagreement + self.output_disagreement
         if terms and self.num_interests < 2:
@@ -72,15 +88,19 @@ class SingleActivationConfig(ItemSideConfig):
 
 
 class SingleActivationNetwork(InterestNetwork):
-    """Pools the encoded history K times, each time with its own attention."""
+    """Pools the encoded history K times, each time with its own attention.
 
-    def __init__(self, items: Items, config: SingleActivationConfig) -> None:
+    Args:
+        num_profile_rows: rows of the table of attributes of users; 0: the network reads none.
+    """
+
+    def __init__(self, items: Items, config: SingleActivationConfig, num_profile_rows: int = 0) -> None:
         num_rows, dim = items.num_rows, config.dim
         super().__init__(num_rows, temperature=config.temperature, learn_temperature=config.learn_temperature)
-        self.items = ItemSide(items, config)
-        self.encoder = HistoryEncoder(num_rows, config, self.items)
+        self.encoder = HistoryEncoder(num_rows, config, ItemSide(items, config))
         self.field_names = config.side_features
         self.has_plain_negatives = config.negatives == "id"
+        self.history_dropout = config.history_dropout
         self.norm = nn.LayerNorm(dim)
         self.to_hidden = nn.Linear(dim, 2 * dim, bias=False)
         self.to_logits = nn.Linear(2 * dim, config.num_interests, bias=False)
@@ -92,6 +112,9 @@ class SingleActivationNetwork(InterestNetwork):
             name: weight for name in PENALTIES if (weight := float(getattr(config, name))) > 0
         }
         self.to_presence = nn.Linear(dim, 1) if config.presence_weight else None
+        self.profile = (
+            ProfileFusion(num_profile_rows, config.num_interests, dim) if num_profile_rows else None
+        )
         nn.init.normal_(self.to_logits.weight, std=QUERY_SPREAD)
         if self.projections.requires_grad:
             nn.init.normal_(self.projections, std=dim**-0.5)
@@ -101,21 +124,23 @@ class SingleActivationNetwork(InterestNetwork):
         video_rows: Int64[Tensor, "B L"],
         actions: Int64[Tensor, "B L"],
         age_days: Float32[Tensor, "B L"],
+        *profile: Int64[Tensor, "B P"],
     ) -> Float[Tensor, "B K D"]:
         """See ``InterestNetwork``."""
         tokens, logits, real = self._attend(video_rows, actions, age_days)
-        return self._finish(pool(tokens, logits, real, norm="length")[0])
+        return self._finish(pool(tokens, logits, real, norm="length")[0], *profile)
 
     def route(
         self,
         video_rows: Int64[Tensor, "B L"],
         actions: Int64[Tensor, "B L"],
         age_days: Float32[Tensor, "B L"],
+        *profile: Int64[Tensor, "B P"],
     ) -> Routed:
         """See ``InterestNetwork``."""
         tokens, logits, real = self._attend(video_rows, actions, age_days)
         pooled, _ = pool(tokens, logits, real, norm="length")
-        interests = self._finish(pooled)
+        interests = self._finish(pooled, *profile)
         return Routed(interests, self._presence(pooled), self._penalties(tokens, logits, real, interests))
 
     def route_prefixes(
@@ -123,12 +148,20 @@ class SingleActivationNetwork(InterestNetwork):
         video_rows: Int64[Tensor, "B L"],
         actions: Int64[Tensor, "B L"],
         age_days: Float32[Tensor, "B L"],
+        *profile: Int64[Tensor, "B P"],
     ) -> Routed:
         """See ``InterestNetwork``."""
         tokens, logits, real = self._attend(video_rows, actions, age_days)
         pooled = pool_prefixes(tokens, logits, real, norm="length")[:, 1:].flatten(0, 1)  # without the start
-        interests = self._finish(pooled)
+        interests = self._finish(
+            pooled, *(part.repeat_interleave(real.shape[1] - 1, dim=0) for part in profile)
+        )
         return Routed(interests, self._presence(pooled), self._penalties(tokens, logits, real, interests))
+
+    @property
+    def items(self) -> ItemSide:
+        """The item side, which the history reads too."""
+        return self.encoder.videos
 
     def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """See ``InterestNetwork``."""
@@ -157,12 +190,23 @@ class SingleActivationNetwork(InterestNetwork):
         age_days: Float32[Tensor, "B L"],
     ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B M K"], Bool[Tensor, "B M"]]:
         """Tokens, the attention logits of each interest over them, and which are real."""
-        tokens, real = self.encoder(video_rows, actions, age_days)
+        tokens, real = self.encoder(self._remembered(video_rows), actions, age_days)
         return tokens, self.to_logits(torch.tanh(self.to_hidden(self.norm(tokens)))), real
 
-    def _finish(self, pooled: Float[Tensor, "Q K D"]) -> Float[Tensor, "Q K D"]:
+    def _remembered(self, video_rows: Int64[Tensor, "B L"]) -> Int64[Tensor, "B L"]:
+        """In training, no watch of a random share of the users."""
+        if not self.training or not self.history_dropout:
+            return video_rows
+        kept = torch.rand(len(video_rows), 1, device=video_rows.device) >= self.history_dropout
+        return torch.where(kept, video_rows, PAD_ROW)
+
+    def _finish(
+        self, pooled: Float[Tensor, "Q K D"], *profile: Int64[Tensor, "Q P"]
+    ) -> Float[Tensor, "Q K D"]:
         if self.projections.requires_grad:
             pooled = torch.einsum("qkd,kde->qke", pooled, self.projections)
+        if self.profile is not None:
+            pooled = self.profile(pooled, *profile)
         return F.normalize(pooled + self.offsets, dim=2)
 
     def _penalties(
@@ -196,4 +240,11 @@ Config = SingleActivationConfig
 
 def train(config: SingleActivationConfig, run: Run) -> Trained:
     """See ``training.trainer``."""
-    return train_interests(Recipe(config, lambda items: SingleActivationNetwork(items, config)), run)
+    return train_interests(
+        Recipe(
+            config,
+            lambda items, profile: SingleActivationNetwork(items, config, profile.num_rows if profile else 0),
+            profile_features=config.profile_features,
+        ),
+        run,
+    )
