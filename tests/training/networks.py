@@ -65,6 +65,14 @@ NETWORKS: Final[dict[str, Callable[[int, Objective], InterestNetwork]]] = {
             SMALL | {"objective": objective, "side_features": "uploader_id, tag_ids,category"}
         ),
     ),
+    "single_activation_gated": lambda num_rows, objective: SingleActivationNetwork(
+        items_of(num_rows),
+        SingleActivationConfig.model_validate(
+            SMALL
+            | {"objective": objective, "side_features": "tag_ids,duration"}
+            | {"side_fusion": "gated", "tag_pooling": "attention", "id_dropout": 0.3}
+        ),
+    ),
 }
 SINGLE: Final = frozenset({"mean_pooling", "sasrec"})
 """Networks with one interest per user by definition."""
