@@ -1,4 +1,4 @@
-"""Cold videos: kept from training as a whole, ranked with all others, and what is possible without encoder."""
+"""Cold videos: kept from training, ranked with all others, and what is possible without an encoder."""
 
 from pathlib import Path
 
