@@ -44,11 +44,8 @@ def open_channels(bundles: Sequence[str | Path]) -> dict[str, Bundle]:
                 f"{channels[name].name} and {bundle.name} both fill channel {name!r}; "
                 "leave one out, or name another channel for it: NAME=BUNDLE"
             )
-        for kind, role in CHANNEL_OF_KIND.items():
-            if name == role and bundle.manifest.kind != kind:
-                raise BadInputError(
-                    f"channel {name!r} needs a bundle of kind {kind!r}, not {bundle.manifest.kind!r}"
-                )
+        if not _may_be(name, bundle.manifest.kind):
+            raise BadInputError(f"{bundle.name} is of kind {bundle.manifest.kind!r} and cannot fill {name!r}")
         channels[name] = bundle
     return channels
 
@@ -56,3 +53,10 @@ def open_channels(bundles: Sequence[str | Path]) -> dict[str, Bundle]:
 def reopen_channels(bundles: Mapping[str, str], settings: Settings) -> dict[str, Bundle]:
     """Bundles of a release by channel; ``bundles`` names them as ``<model>/<version>``."""
     return {name: open_bundle(settings.bundles / bundle) for name, bundle in bundles.items()}
+
+
+def _may_be(name: str, kind: str) -> bool:
+    """``interests`` and ``popular`` need their kinds, and a ranking bundle is never anything else."""
+    if kind == RANKING_KIND or name == POPULAR:
+        return (kind, name) == (RANKING_KIND, POPULAR)
+    return name != INTERESTS or kind == INTERESTS_KIND

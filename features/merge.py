@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int64
 
-from features.merge_config import Fusion, MergeConfig
+from features.merge_config import POPULAR, Fusion, MergeConfig
 from features.top import NO_PLACE, best_of
 
 FLOOR: Final = 0.01
@@ -110,12 +110,15 @@ def fuse(lists: Mapping[str, Merged], config: MergeConfig, top_n: int) -> Merged
     """The ``top_n`` best videos of the channels that answered, by name; one channel alone keeps its scores.
 
     Who did not answer is not in ``lists``: the others share its weight. Who knows nothing of a user is there
-    with an empty list. Nothing is found if none of those that answered has a weight.
+    with an empty list. Nothing is found if none of those that answered has a weight, and of users whom only
+    ``popular`` knows: their list is the popular one as it is.
 
     Args:
         lists: one per channel, of the same users, each ``config.depth`` deep.
     """
     weights = config.asked(lists)
+    if POPULAR in weights:
+        lists = {**lists, POPULAR: _of_known(lists)}
     asked = [lists[name] for name in weights]
     if len(asked) > 1:
         return merge_channels(asked, list(weights.values()), top_n, fusion=config.fusion)
@@ -169,6 +172,20 @@ def merge_channels(
     found_ids = np.take_along_axis(ids, np.maximum(places, 0), axis=1)
     found_by = np.take_along_axis(by_video.reshape(ids.shape), np.maximum(places, 0), axis=1)
     return Merged(np.where(missing, NO_VIDEO, found_ids), scores, np.where(missing, -1, found_by))
+
+
+def _of_known(lists: Mapping[str, Merged]) -> Merged:
+    """The popular list of those users for whom another channel found something."""
+    popular = lists[POPULAR]
+    known = np.zeros((len(popular.video_ids), 1), dtype=bool)
+    for name, found in lists.items():
+        if name != POPULAR:
+            known |= (found.video_ids != NO_VIDEO).any(axis=1, keepdims=True)
+    return Merged(
+        np.where(known, popular.video_ids, NO_VIDEO),
+        np.where(known, popular.scores, -np.inf),
+        popular.interests,
+    )
 
 
 def _calibrated(found: Merged, fusion: Fusion) -> Float[np.ndarray, "B N"]:

@@ -87,7 +87,7 @@ class Recaller:
         asked = self._asker.ask(user, self.release.merge.depth_of(self._asker.channels, top_n))
         for found in asked.found.values():
             watch.add(found.seconds)
-        if not any(found.is_personal for found in asked.found.values()):
+        if not asked.found.keys() - {POPULAR}:
             reason = Reason.INDEX_UNAVAILABLE if asked.left_out else Reason.NO_HISTORY
             return self._popular_result(user_id, user, top_n, reason, watch, asked.left_out)
         with watch.stage("merge"):

@@ -24,8 +24,6 @@ class Found:
     """Interests behind the list, for channels that search with some."""
     hits: Hits | None = None
     """What each of these interests found."""
-    is_personal: bool = True
-    """Whether it comes from what the user watched."""
     seconds: dict[str, float] = field(default_factory=dict)
     """By stage."""
 

@@ -21,7 +21,7 @@ class PopularChannel:
         """See ``Channel``; of everybody it is known that they are one of all."""
         top = self._popular.top(user.segment, limit, exclude=user.seen)
         nobody = np.full((1, len(top.video_ids)), NO_INTEREST, dtype=np.int64)
-        return Found(Merged(top.video_ids[None], top.scores[None], nobody), is_personal=False)
+        return Found(Merged(top.video_ids[None], top.scores[None], nobody))
 
     def check(self) -> None:
         """See ``Channel``; memory always answers."""

@@ -23,9 +23,14 @@ from features.bundle import (
     INTERESTS_KIND,
     ITEM_ENCODER,
     ITEM_VECTORS,
+    NEIGHBOURS,
+    NEIGHBOURS_KIND,
+    NEIGHBOURS_SCHEMA,
     RANKING,
     RANKING_KIND,
     RANKING_SCHEMA,
+    STORED_INTERESTS_KIND,
+    USER_INTERESTS,
     VOCABULARY,
     DataSource,
     Manifest,
@@ -47,6 +52,7 @@ from features.schema import (
     VIDEO_ID,
 )
 from features.settings import Settings
+from features.user_vectors import pack_user_vectors
 from features.vocabulary import Vocabulary
 
 HISTORY_LENGTH = 4
@@ -92,6 +98,42 @@ def write_ranking(settings: Settings, lists: dict[str | None, list[int]], versio
     manifest = _manifest(RANKING_KIND, "popularity", version, len(columns[VIDEO_ID]))
     table = pa.table(columns, schema=RANKING_SCHEMA)
     return write_bundle(settings.bundles, manifest, lambda folder: pq.write_table(table, folder / RANKING))
+
+
+def write_neighbours(
+    settings: Settings, weights: dict[tuple[int, int], float], model: str = "cooc", version: str = "n1"
+) -> Path:
+    """A ``neighbours`` bundle over the five videos: how much a watch of the first speaks for the second."""
+    pairs = list(weights)
+    columns = [[source for source, _ in pairs], [target for _, target in pairs], list(weights.values())]
+
+    def write_files(folder: Path) -> None:
+        pq.write_table(pa.table(columns, schema=NEIGHBOURS_SCHEMA), folder / NEIGHBOURS)
+        pq.write_table(Vocabulary(VIDEO_IDS).to_table(), folder / VOCABULARY)
+
+    manifest = _manifest(NEIGHBOURS_KIND, model, version, len(VIDEO_IDS))
+    return write_bundle(
+        settings.bundles, manifest.model_copy(update={"config": {"plain_weight": 0.5}}), write_files
+    )
+
+
+def write_stored(
+    settings: Settings, interests: dict[int, list[list[float]]], model: str = "clusters", version: str = "c1"
+) -> Path:
+    """A ``stored_interests`` bundle over the five videos, all interests of a user of equal weight."""
+    vectors = [np.array(own, dtype=np.float32) for own in interests.values()]
+    weights = [np.full(len(own), 1 / len(own), dtype=np.float32) for own in vectors]
+
+    def write_files(folder: Path) -> None:
+        rows = pack_user_vectors(np.array(list(interests), dtype=np.int64), vectors, weights)
+        pq.write_table(rows, folder / USER_INTERESTS)
+        pq.write_table(item_table(VIDEO_IDS, VECTORS, _videos(VIDEO_IDS)), folder / ITEM_VECTORS)
+        pq.write_table(Vocabulary(VIDEO_IDS).to_table(), folder / VOCABULARY)
+
+    manifest = _manifest(STORED_INTERESTS_KIND, model, version, len(VIDEO_IDS))
+    return write_bundle(
+        settings.bundles, manifest.model_copy(update={"num_interests": 4, "dim": 2}), write_files
+    )
 
 
 def unit_vectors(num_videos: int, dim: int, seed: int = 0) -> Float32[np.ndarray, "V D"]:

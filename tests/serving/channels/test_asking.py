@@ -1,0 +1,96 @@
+"""A channel that fails or is late is left out, and nobody waits for it longer than the deadline."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from features.merge import Merged
+from features.user_features import UserFeatures
+from serving.channels import Channel, Found
+from serving.channels.asking import Asked, Asker
+from serving.errors import IndexUnavailableError
+from serving.result import LeftOut
+from tests.serving.users import user
+
+SOMEBODY = user(1)
+
+
+class Answering:
+    """Finds the one video that it was made for, after a while; or knows nothing, or fails."""
+
+    def __init__(self, video_id: int | None = None, *, after: threading.Event | None = None) -> None:
+        self.is_remote = after is not None
+        self._video_id = video_id
+        self._after = after
+
+    def find(self, user: UserFeatures, limit: int) -> Found | None:
+        if self._after is not None:
+            self._after.wait(20)
+        if self._video_id is None:
+            return None
+        return Found(Merged(np.array([[self._video_id]]), np.array([[1.0]]), np.array([[-1]])))
+
+    def check(self) -> None:
+        return
+
+
+class Lost:
+    """Its index does not answer."""
+
+    is_remote = True
+
+    def find(self, user: UserFeatures, limit: int) -> Found | None:
+        raise IndexUnavailableError("Milvus does not answer; start it")
+
+    def check(self) -> None:
+        raise IndexUnavailableError("Milvus does not answer; start it")
+
+
+def ask(channels: dict[str, Channel], timeout_seconds: float = 20.0) -> Asked:
+    return Asker(channels, timeout_seconds=timeout_seconds).ask(SOMEBODY, 10)
+
+
+def videos(asked: Asked) -> dict[str, int]:
+    return {name: int(found.lists.video_ids[0, 0]) for name, found in asked.found.items()}
+
+
+def test_all_answers_are_kept_and_who_knows_nothing_is_not_left_out() -> None:
+    now = threading.Event()
+    now.set()
+    asked = ask({"far": Answering(1, after=now), "near": Answering(2), "silent": Answering()})
+    assert (videos(asked), asked.unknowing, asked.left_out) == ({"near": 2, "far": 1}, ["silent"], {})
+
+
+@pytest.mark.parametrize("channels", [["lost"], ["lost", "near"]])
+def test_a_channel_that_fails_is_left_out(channels: list[str]) -> None:
+    everyone: dict[str, Channel] = {"lost": Lost(), "near": Answering(2)}
+    asked = ask({name: everyone[name] for name in channels})
+    assert asked.left_out == {"lost": LeftOut.FAILED}
+    assert videos(asked) == {name: 2 for name in channels if name == "near"}
+
+
+def test_a_late_channel_is_left_out_at_the_deadline_of_all() -> None:
+    never = threading.Event()
+    started = time.monotonic()
+    two_late: dict[str, Channel] = {name: Answering(1, after=never) for name in ("late", "later")}
+    asked = ask({**two_late, "near": Answering(2)}, timeout_seconds=0.2)
+    assert asked.left_out == {"late": LeftOut.LATE, "later": LeftOut.LATE}
+    assert videos(asked) == {"near": 2}
+    assert time.monotonic() - started < 0.39  # not .2 seconds for each
+    never.set()
+
+
+def test_remote_channels_are_asked_at_the_same_time() -> None:
+    together = threading.Barrier(2)
+
+    class Meeting(Answering):
+        def find(self, user: UserFeatures, limit: int) -> Found | None:
+            together.wait(20)  # each needs the other
+            return super().find(user, limit)
+
+    now = threading.Event()
+    now.set()
+    asked = ask({"one": Meeting(1, after=now), "two": Meeting(2, after=now)})
+    assert videos(asked) == {"one": 1, "two": 2}
