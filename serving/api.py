@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from serving.result import LeftOut, Reason
 
 ANSWER: dict[str, Any] = {
+    "request_id": "0b6f4f0e9c3d4f7b8a1d2c3b4a596877",
     "user_id": 7,
     "release": "20260131T120000-123456-9f2c1a7b",
     "reason": None,
@@ -51,6 +52,9 @@ class RecallRequest(BaseModel):
     user_id: int = Field(ge=0, le=2**63 - 1, description="id of the user in the watch logs")
     top_n: int = Field(default=200, ge=1, le=1000, description="candidates wanted")
     explain: bool = Field(default=False, description="also report every interest of the user")
+    record: bool = Field(
+        default=True, description="note the candidates as exposures; false for looks of people and tests"
+    )
 
 
 class OriginBody(BaseModel):
@@ -98,6 +102,7 @@ class RecallResponse(BaseModel):
 
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": ANSWER})
 
+    request_id: str = Field(description="watches that this answer leads to should name it")
     user_id: int
     release: str
     reason: Reason | None = Field(description="why the list is not, or not only, what all channels found")

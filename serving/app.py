@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC
 from http import HTTPStatus
 from typing import Final
@@ -11,14 +12,18 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 
 from features.errors import FacetError, RetryLaterError
+from serving.admin import admin_router
 from serving.api import Problem, Readiness, RecallRequest, RecallResponse, ReleaseResponse, problem_responses
 from serving.event_bodies import EventBatch, EventsRequest, EventsResponse
 from serving.events import EventSink
+from serving.exposures import ExposureLog
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
+from serving.offline import OfflineVideos
 
 RECALL: Final = "/v1/recall"
 STOP_SECONDS: Final = 5.0
@@ -26,46 +31,69 @@ STOP_SECONDS: Final = 5.0
 HAND_OVER_SECONDS: Final = 1.0
 
 
-def create_app(
-    live: LiveRecaller, events: EventSink, metrics: Metrics, *, poll_seconds: float = 2.0
-) -> FastAPI:
-    """Build the app around ready dependencies, so that tests pass in their own.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the app is built around; tests pass in their own."""
+
+    live: LiveRecaller
+    events: EventSink
+    exposures: ExposureLog | None
+    """``None``: answers are not recorded."""
+    offline: OfflineVideos
+    metrics: Metrics
+    admin_key: SecretStr | None = None
+
+
+def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
+    """Build the app.
 
     Args:
-        poll_seconds: how often the release pointer is read, for as long as the app runs.
+        poll_seconds: how often the release pointer and the list of offline videos are read, while it runs.
     """
+    logs = [part for part in (parts.events, parts.exposures) if part]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        events.start()
+        for part in logs:
+            part.start()
         tasks = [
-            asyncio.create_task(_repeat(live.refresh, poll_seconds)),
-            asyncio.create_task(_repeat(events.hand_over, HAND_OVER_SECONDS)),
+            asyncio.create_task(_repeat(work, seconds))
+            for work, seconds in [
+                (parts.live.refresh, poll_seconds),
+                (parts.offline.refresh, poll_seconds),
+                *((part.hand_over, HAND_OVER_SECONDS) for part in logs),
+            ]
         ]
         yield
         for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        await asyncio.to_thread(events.stop, STOP_SECONDS)
+        for part in logs:
+            await asyncio.to_thread(part.stop, STOP_SECONDS)
 
     app = FastAPI(
         title="Facet", summary="Multi-interest recall for short video", version="1", lifespan=lifespan
     )
-    _add_recall(app, live, metrics)
-    _add_events(app, events)
-    _add_operations(app, live, metrics)
-    _add_error_handlers(app, metrics)
+    _add_recall(app, parts)
+    _add_events(app, parts.events)
+    app.include_router(admin_router(parts.offline, parts.admin_key))
+    _add_operations(app, parts.live, parts.metrics)
+    _add_error_handlers(app, parts.metrics)
     return app
 
 
-def _add_recall(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
+def _add_recall(app: FastAPI, parts: Parts) -> None:
+    live, metrics, exposures = parts.live, parts.metrics, parts.exposures
+
     @app.post(RECALL, responses=problem_responses(422, 503), tags=["recall"])
     def recall(request: RecallRequest) -> RecallResponse:  # def: look-up and search block
         """The best videos for a user, each with the interest that found it; nothing the user has seen."""
         started = time.perf_counter()
         result = live.recaller.recall(request.user_id, request.top_n, request.explain)
         metrics.count_answer(result, time.perf_counter() - started)
+        if exposures and request.record:
+            exposures.note(result)
         return RecallResponse.model_validate(result)
 
     @app.get("/v1/release", responses=problem_responses(503), tags=["recall"])

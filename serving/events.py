@@ -4,9 +4,8 @@ Durable first (``features/landing_log.py``), then pushed to the feature store by
 that is slow or away delays only the push: the daily ingest brings every event anyway.
 """
 
-import queue
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -17,13 +16,16 @@ from features.landing_log import LandingLog
 from features.positives import PositiveRule
 from features.recent import RecentWatch, recent_watches
 from features.schema import DURATION_SECONDS, SCHEMAS, VIDEO_ID, WATCHES
-from serving.event_bodies import MAX_EVENTS, WatchEvent
+from serving.background import Background
+from serving.event_bodies import WatchEvent
 from serving.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 MAX_WAITING: Final = 1000
 """Requests whose events wait to be pushed; further ones are only stored."""
+MAX_TOGETHER: Final = 100
+"""Requests whose events are pushed in one call."""
 RETRY_SECONDS: Final = 1.0
 
 
@@ -58,18 +60,17 @@ class EventSink:
         self._durations = durations
         self._rule = rule
         self._metrics = metrics
-        self._waiting: queue.Queue[list[WatchEvent]] = queue.Queue(MAX_WAITING)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._push_waiting, name="push events", daemon=True)
+        self._pushing = Background[list[WatchEvent]](
+            "push events", self._push, max_waiting=MAX_WAITING, max_together=MAX_TOGETHER
+        )
 
     def start(self) -> None:
         """Begin to push."""
-        self._thread.start()
+        self._pushing.start()
 
     def stop(self, timeout_seconds: float) -> None:
         """Push what waits, for so long at most, and land what is stored."""
-        self._stopping.set()
-        self._thread.join(timeout_seconds)
+        self._pushing.stop(timeout_seconds)
         self.hand_over(everything=True)
 
     def store(self, events: list[WatchEvent]) -> None:
@@ -80,9 +81,7 @@ class EventSink:
         """
         self._watches.append([event.model_dump_json(exclude_none=True) for event in events])
         self._metrics.count_events("stored", len(events))
-        try:
-            self._waiting.put_nowait(events)
-        except queue.Full:
+        if not self._pushing.put(events):
             self._give_up(events, "too many wait already")
 
     def hand_over(self, *, everything: bool = False) -> None:
@@ -92,25 +91,19 @@ class EventSink:
         except RetryLaterError as error:
             log.warning("events not landed yet", error=str(error))
 
-    def _push_waiting(self) -> None:
-        store = self._open_store()
-        while not (self._stopping.is_set() and self._waiting.empty()):
-            try:
-                events = self._waiting.get(timeout=0.1)
-            except queue.Empty:
-                continue
-            while len(events) < MAX_EVENTS and not self._waiting.empty():
-                events = events + self._waiting.get()
-            self._push(store, events)
+    @cached_property
+    def _store(self) -> RecentStore:
+        return self._open_store()
 
-    def _push(self, store: RecentStore, events: list[WatchEvent]) -> None:
+    def _push(self, requests: list[list[WatchEvent]]) -> None:
+        events = [event for request in requests for event in request]
         pushed = recent_watches(self._table(events), self._rule)
         while True:
             try:
-                store.push(pushed)
+                self._store.push(pushed)
             except StoreUnavailableError as error:
                 log.warning("events not pushed yet", events=len(events), error=str(error))
-                if self._stopping.wait(RETRY_SECONDS):
+                if self._pushing.is_stopping(RETRY_SECONDS):
                     return self._give_up(events, "this process ends")
             else:
                 return self._metrics.count_events("pushed", len(events))

@@ -20,7 +20,7 @@ from serving.errors import NoReleaseError
 from serving.lookup import TimedLookup, open_lookup
 from serving.metrics import Metrics
 from serving.milvus import MilvusConnection
-from serving.recall import Recaller, open_recaller
+from serving.recall import Hidden, Recaller, open_recaller
 from serving.settings import ServingSettings
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,7 @@ class LiveRecaller:
 
     Args:
         users: where histories come from; by default the feature store of this home, opened when needed.
+        hidden: see ``Recaller``; by default the list of offline videos is read for every request.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class LiveRecaller:
         *,
         metrics: Metrics,
         users: TimedLookup | None = None,
+        hidden: Hidden | None = None,
     ) -> None:
         self._settings = settings
         self._serving_settings = serving_settings
         self._metrics = metrics
         self._given_users = users
+        self._hidden = hidden
         self._connection = MilvusConnection(serving_settings)
         self._recaller: Recaller | None = None
         self._refreshing = threading.Lock()
@@ -99,6 +102,7 @@ class LiveRecaller:
             release=release,
             users=self._users,
             connection=self._connection,
+            hidden=self._hidden,
         )
         self._metrics.count_flip(release.version, release.revision)
         log.info("answering from release", version=release.version, revision=release.revision)

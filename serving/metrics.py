@@ -14,6 +14,7 @@ from serving.result import LeftOut, Reason, RecallResult
 STAGES: Final = ("features", "interests", "search", "neighbours", "merge", "total")
 STRATEGIES: Final = ("interests", "filled", "popular", "none")
 EVENT_OUTCOMES: Final = ("stored", "pushed", "not_pushed")
+EXPOSURE_OUTCOMES: Final = ("stored", "lost")
 STATUSES: Final = ("200", "422", "500", "503")
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Seconds; the deadlines of look-up and search lie inside."""
@@ -49,6 +50,11 @@ METRICS: Final[dict[str, Spec]] = {
         Counter,
         "Events of /v1/events: on disk, pushed to the feature store, or left to the daily ingest",
         {"outcome": EVENT_OUTCOMES},
+    ),
+    "facet_exposures_total": Spec(
+        Counter,
+        "Candidates of answers that were recorded for the landing area, or not",
+        {"outcome": EXPOSURE_OUTCOMES},
     ),
     "facet_release_flips_total": Spec(
         Counter,
@@ -88,6 +94,10 @@ class Metrics:
     def count_events(self, outcome: str, number: int) -> None:
         """Count events by what became of them."""
         self._metrics["facet_events_total"].labels(outcome).inc(number)
+
+    def count_exposures(self, outcome: str, number: int) -> None:
+        """Count candidates by what became of their record."""
+        self._metrics["facet_exposures_total"].labels(outcome).inc(number)
 
     def count_flip(self, version: str, revision: int) -> None:
         """Record the release that answers from now on."""

@@ -4,10 +4,10 @@ Everything in one ``Recaller`` belongs to one release, so that no answer mixes v
 HTTP. A user always gets something where anything may be shown; ``reason`` says why it is not (only) what
 the channels found. ``recall-batch --release`` gives the same list offline.
 
-Shape letters: N results, S videos seen.
+Shape letters: N results, S videos seen, H videos hidden from everybody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,13 +30,19 @@ from serving.channels.opening import looked_up_bundle, open_asked
 from serving.errors import IndexUnavailableError, NoReleaseError
 from serving.lookup import TimedLookup, open_lookup
 from serving.milvus import MilvusConnection
+from serving.offline import OfflineVideos
 from serving.origins import explained, origins_of
 from serving.result import NO_INTEREST, Candidate, LeftOut, Origin, Reason, RecallResult, Stopwatch
 from serving.settings import ServingSettings
 
 log = structlog.get_logger(__name__)
 
-NOBODY_SEEN: np.ndarray = np.empty(0, dtype=np.int64)
+Hidden = Callable[[], Int64[np.ndarray, " H"]]
+
+
+def nothing_hidden() -> Int64[np.ndarray, " H"]:
+    """No video at all."""
+    return np.empty(0, dtype=np.int64)
 
 
 class Recaller:
@@ -47,6 +53,7 @@ class Recaller:
         users: where histories come from.
         channels: by name, those that the merge gives a weight.
         popular: answers where no channel knows the user, and fills short lists.
+        hidden: ids that nobody may be shown, whatever the release says.
         timeout_seconds: a channel that takes longer is left out.
         looked_up: bundle whose rows of the user the look-up brings.
     """
@@ -59,6 +66,7 @@ class Recaller:
         channels: Mapping[str, Channel],
         popular: PopularVideos,
         catalogue: Catalogue,
+        hidden: Hidden = nothing_hidden,
         timeout_seconds: float = 1.0,
         looked_up: str | None = None,
     ) -> None:
@@ -67,6 +75,7 @@ class Recaller:
         self._users = users
         self._asker = Asker(channels, timeout_seconds=timeout_seconds)
         self._popular = popular
+        self._hidden = hidden
         self._looked_up = looked_up
 
     def recall(self, user_id: int, top_n: int = 200, explain: bool = False) -> RecallResult:
@@ -84,6 +93,7 @@ class Recaller:
             return self._popular_result(user_id, None, top_n, Reason.FEATURES_UNAVAILABLE, watch)
         if user is None:
             return self._popular_result(user_id, None, top_n, Reason.UNKNOWN_USER, watch)
+        user = replace(user, seen=np.union1d(user.seen, self._hidden()))
         asked = self._asker.ask(user, self.release.merge.depth_of(self._asker.channels, top_n))
         for found in asked.found.values():
             watch.add(found.seconds)
@@ -144,7 +154,7 @@ class Recaller:
         left_out: Mapping[str, LeftOut] | None = None,
     ) -> RecallResult:
         with watch.stage("merge"):
-            seen = NOBODY_SEEN if user is None else user.seen
+            seen = self._hidden() if user is None else user.seen
             candidates = tuple(self._popular_candidates(user, top_n, seen))
         return RecallResult(
             user_id, self.release.version, reason, (), candidates, dict(left_out or {}), watch.seconds
@@ -190,6 +200,7 @@ def open_recaller(
     release: Release | None = None,
     users: TimedLookup | None = None,
     connection: MilvusConnection | None = None,
+    hidden: Hidden | None = None,
 ) -> Recaller:
     """A recaller for ``release``, by default the one that is live.
 
@@ -198,7 +209,8 @@ def open_recaller(
         BundleError: a bundle of the release is damaged.
     """
     serving_settings = serving_settings or ServingSettings()
-    release = release or current_release(open_registry(settings))
+    registry = open_registry(settings)
+    release = release or current_release(registry)
     if release is None:
         raise NoReleaseError("no release is live yet; train a bundle and run `facet publish BUNDLE`")
     bundles: dict[str, Bundle] = reopen_channels(release.bundles, settings)
@@ -214,6 +226,7 @@ def open_recaller(
         ),
         popular=PopularVideos.of_channels(bundles),
         catalogue=Catalogue(bundles[INTERESTS]),
+        hidden=hidden or OfflineVideos(registry).read,
         timeout_seconds=timeout,
         looked_up=looked_up_bundle(release, bundles),
     )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+from uuid import uuid4
 
 NO_INTEREST: Final = -1
 """The interest of a candidate that no interest found."""
@@ -102,6 +103,8 @@ class RecallResult:
     left_out: dict[str, LeftOut] = field(default_factory=dict)
     """Channels that failed or were late."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    request_id: str = field(default_factory=lambda: uuid4().hex, compare=False)
+    """Names this answer; watches that it led to should say it."""
 
     @property
     def strategy(self) -> str:

@@ -37,17 +37,29 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
     """The app over the real feature store and Milvus. The process is for serving alone from here on."""
     keep_out(NOT_FOR_SERVING)
     from features.landing_log import LandingLog
-    from features.schema import WATCHES
-    from serving.app import create_app
+    from features.release import open_registry
+    from features.schema import EXPOSURES, WATCHES
+    from serving.app import Parts, create_app
     from serving.events import EventSink
+    from serving.exposures import ExposureLog
     from serving.live import LiveRecaller
     from serving.metrics import Metrics  # before Feast, which is imported with the first release
+    from serving.offline import OfflineVideos
 
-    metrics = Metrics()
-    live = LiveRecaller(settings, serving_settings, metrics=metrics)
+    metrics, offline = Metrics(), OfflineVideos(open_registry(settings))
+    live = LiveRecaller(settings, serving_settings, metrics=metrics, hidden=lambda: offline.ids)
     watches = LandingLog(settings, WATCHES)
-    events = EventSink(watches, partial(_open_store, settings), live.durations, settings.rule, metrics)
-    return create_app(live, events, metrics, poll_seconds=serving_settings.release_poll_seconds)
+    parts = Parts(
+        live=live,
+        events=EventSink(watches, partial(_open_store, settings), live.durations, settings.rule, metrics),
+        exposures=ExposureLog(LandingLog(settings, EXPOSURES), metrics)
+        if serving_settings.exposures
+        else None,
+        offline=offline,
+        metrics=metrics,
+        admin_key=serving_settings.admin_key,
+    )
+    return create_app(parts, poll_seconds=serving_settings.release_poll_seconds)
 
 
 def _open_store(settings: Settings) -> "FeatureStore":

@@ -38,6 +38,12 @@ class ServingSettings(BaseSettings):
         default=None,
         description="how daily releases merge channels, JSON as of facet union --out; unset: as the live one",
     )
+    exposures: bool = Field(
+        default=True, description="whether answers are recorded in the landing area as exposures"
+    )
+    admin_key: SecretStr | None = Field(
+        default=None, description="what X-API-Key of the admin routes must say; without it they are off"
+    )
     publish_timeout_seconds: float = Field(
         default=600.0, gt=0, description="deadline of one call that loads or verifies a collection"
     )

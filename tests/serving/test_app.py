@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from features.release import open_registry
 from features.settings import Settings
 from serving.app import create_app
 from serving.embedded import milvus_server
@@ -18,12 +19,13 @@ from serving.live import LiveRecaller
 from serving.lookup import TimedLookup
 from serving.metrics import METRICS, Metrics
 from serving.milvus import CONNECT_PAUSE_SECONDS, MilvusConnection
+from serving.offline import OfflineVideos
 from serving.publish import publish, rollback
 from serving.result import Reason
 from serving.settings import ServingSettings
 from tests.serving.bundles import write_interests, write_ranking
 from tests.serving.conftest import free_port, slow_machine
-from tests.serving.users import POSITIVE, BrokenStore, no_events, timed, user
+from tests.serving.users import POSITIVE, BrokenStore, parts_of, timed, user
 
 REPOSITORY = Path(__file__).parents[2]
 BOTH = [(20, POSITIVE), (10, POSITIVE)]
@@ -40,7 +42,7 @@ class Served:
 def serve(settings: Settings, milvus: ServingSettings, users: TimedLookup | None = None) -> Served:
     metrics = Metrics()
     live = LiveRecaller(settings, milvus, metrics=metrics, users=users or timed(user(1, BOTH)))
-    app = create_app(live, no_events(settings, metrics), metrics)
+    app = create_app(parts_of(settings, live, metrics))
     return Served(TestClient(app, raise_server_exceptions=False), live)
 
 
@@ -74,9 +76,11 @@ def test_recall_over_http_is_recall(served: Served) -> None:
         "also_found_by": [],
         "tags": [1],
         "uploader": 7,
+        "channels": [{"channel": "interests", "interests": [0], "rank": 0}],
     }
     assert [c["video_id"] for c in body["candidates"]] == [30, 40]
     assert body["interests"][1] == {
+        "channel": "interests",
         "interest": 1,
         "weight": 0.5,
         "is_searched": True,
@@ -208,7 +212,7 @@ def test_the_running_app_follows_the_pointer_by_itself(settings: Settings, milvu
     metrics = Metrics()
     live = LiveRecaller(settings, milvus, metrics=metrics, users=timed())
     flipped = threading.Event()
-    with TestClient(create_app(live, no_events(settings, metrics), metrics, poll_seconds=0.05)) as client:
+    with TestClient(create_app(parts_of(settings, live, metrics), poll_seconds=0.05)) as client:
         assert client.get("/v1/release").status_code == 503
         version = publish([write_interests(settings)], settings=settings, serving_settings=milvus)
         for _ in range(200):
@@ -256,6 +260,19 @@ def test_every_label_value_exists_before_the_first_request() -> None:
 
 def test_every_metric_has_the_prefix_and_a_help_text() -> None:
     assert all(name.startswith("facet_") and spec.help for name, spec in METRICS.items())
+
+
+@pytest.mark.server
+def test_an_offline_video_is_shown_to_nobody_from_now_on(settings: Settings, served: Served) -> None:
+    def videos(user_id: int) -> list[int]:
+        answer = served.client.post("/v1/recall", json={"user_id": user_id, "top_n": 5}).json()
+        return [candidate["video_id"] for candidate in answer["candidates"]]
+
+    known, unknown = videos(1), videos(999)
+    OfflineVideos(open_registry(settings)).hide([30, 50])
+    assert videos(1) == [video_id for video_id in known if video_id not in (30, 50)]
+    assert videos(999) == [video_id for video_id in unknown if video_id not in (30, 50)]
+    assert {30, 50} & set(known) & set(unknown)
 
 
 @pytest.mark.server

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from serving.events import EventSink
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
 from serving.settings import ServingSettings
-from tests.serving.users import Shelf, timed
+from tests.serving.users import Shelf, parts_of, timed
 
 NOON_US = 1_772_366_400_000_000  # 2026-03-01T12:00Z
 DURATIONS = {20: 60.0}
@@ -44,7 +45,8 @@ def running(settings: Settings, shelf: Shelf) -> Iterator[TestClient]:
     live = LiveRecaller(settings, ServingSettings(), metrics=metrics, users=timed())
     durations = lambda ids: [DURATIONS.get(video_id) for video_id in ids]  # noqa: E731
     sink = EventSink(LandingLog(settings, WATCHES), lambda: shelf, durations, PositiveRule(), metrics)
-    with TestClient(create_app(live, sink, metrics), raise_server_exceptions=False) as client:
+    app = create_app(replace(parts_of(settings, live, metrics), events=sink))
+    with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
 

@@ -12,12 +12,16 @@ from features.history import History
 from features.landing_log import LandingLog
 from features.positives import Action, PositiveRule
 from features.recent import RecentWatch
+from features.release import open_registry
 from features.schema import WATCHES
 from features.settings import Settings
 from features.user_features import UserFeatures
+from serving.app import Parts
 from serving.events import EventSink
+from serving.live import LiveRecaller
 from serving.lookup import TimedLookup
 from serving.metrics import Metrics
+from serving.offline import OfflineVideos
 
 NOW = datetime(2026, 1, 22, tzinfo=UTC)
 PLAYED, POSITIVE, LIKED = 0, int(Action.POSITIVE), int(Action.POSITIVE | Action.LIKED)
@@ -81,7 +85,8 @@ def timed(*users: UserFeatures) -> TimedLookup:
     return TimedLookup(UsersInMemory({one.user_id: one for one in users}), timeout_seconds=20.0)
 
 
-def no_events(settings: Settings, metrics: Metrics) -> EventSink:
-    """A sink for apps that get no events."""
+def parts_of(settings: Settings, live: LiveRecaller, metrics: Metrics) -> Parts:
+    """An app that gets no events and records no answers."""
     watches = LandingLog(settings, WATCHES)
-    return EventSink(watches, Shelf, lambda ids: [None] * len(ids), PositiveRule(), metrics)
+    events = EventSink(watches, Shelf, lambda ids: [None] * len(ids), PositiveRule(), metrics)
+    return Parts(live, events, None, OfflineVideos(open_registry(settings)), metrics)

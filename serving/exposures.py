@@ -1,0 +1,107 @@
+"""What answers showed, written to the landing area in the background, as watches of clients are.
+
+A watch that names the ``request_id`` of an answer belongs to its exposure: ingest fills the watch's channel
+and interest from it, and ``facet ab report`` compares arms.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from features.errors import RetryLaterError
+from features.landing_log import LandingLog
+from features.schema import (
+    ARM,
+    CHANNEL,
+    EVENT_TIME,
+    INTEREST,
+    RANK,
+    RELEASE,
+    REQUEST_ID,
+    USER_ID,
+    VIDEO_ID,
+)
+from serving.background import Background
+from serving.metrics import Metrics
+from serving.result import NO_INTEREST, RecallResult
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING: Final = 1000
+"""Answers that wait to be written; further ones are not recorded."""
+MAX_TOGETHER: Final = 50
+"""Answers of one write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One answer and its moment."""
+
+    result: RecallResult
+    moment: datetime
+    arm: str | None
+
+
+class ExposureLog:
+    """Records answers; a full disk costs exposures, never an answer."""
+
+    def __init__(self, exposures: LandingLog, metrics: Metrics) -> None:
+        self._exposures = exposures
+        self._metrics = metrics
+        self._writing = Background[Shown](
+            "write exposures", self._write, max_waiting=MAX_WAITING, max_together=MAX_TOGETHER
+        )
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._writing.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Write what waits, for so long at most, and land it."""
+        self._writing.stop(timeout_seconds)
+        self.hand_over(everything=True)
+
+    def note(self, result: RecallResult, arm: str | None = None) -> None:
+        """Record an answer that was given now."""
+        shown = Shown(result, datetime.now(UTC), arm)
+        if not self._writing.put(shown):
+            self._lose([shown], "too many wait already")
+
+    def hand_over(self, *, everything: bool = False) -> None:
+        """Land files that are due; to be called every second or so."""
+        try:
+            self._exposures.hand_over(everything=everything)
+        except RetryLaterError as error:
+            log.warning("exposures not landed yet", error=str(error))
+
+    def _write(self, answers: list[Shown]) -> None:
+        try:
+            self._exposures.append([row for shown in answers for row in _rows(shown)])
+        except RetryLaterError as error:
+            return self._lose(answers, str(error))
+        self._metrics.count_exposures("stored", sum(len(shown.result.candidates) for shown in answers))
+
+    def _lose(self, answers: list[Shown], why: str) -> None:
+        self._metrics.count_exposures("lost", sum(len(shown.result.candidates) for shown in answers))
+        log.warning("exposures lost", answers=len(answers), why=why)
+
+
+def _rows(shown: Shown) -> Iterator[str]:
+    """One JSON object per candidate, with the columns of the table of exposures."""
+    result = shown.result
+    common = {
+        REQUEST_ID: result.request_id,
+        USER_ID: result.user_id,
+        EVENT_TIME: shown.moment.isoformat(),
+        RELEASE: result.release,
+        ARM: shown.arm,
+    }
+    for rank, candidate in enumerate(result.candidates):
+        interest = None if candidate.interest == NO_INTEREST else candidate.interest
+        channel = candidate.channels[0].channel if candidate.channels else None
+        own = {VIDEO_ID: candidate.video_id, RANK: rank, CHANNEL: channel, INTEREST: interest}
+        yield json.dumps(common | own, separators=(",", ":"))

@@ -1,0 +1,83 @@
+"""Videos that must not be shown any more, from one call on, whatever release is live.
+
+The list is a table of the release registry's database. Every serving process reads it each second or two
+and hides what is on it; a restart, a flip and a rollback change nothing. The catalogue's own ``is_online``
+follows with the next snapshot of the videos, after which the entry may be taken off the list.
+
+Shape letters: N videos.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import sqlalchemy as sa
+import structlog
+from jaxtyping import Int64
+from sqlalchemy.exc import SQLAlchemyError
+
+from features.release import METADATA
+
+log = structlog.get_logger(__name__)
+
+OFFLINE = sa.Table(
+    "offline_videos",
+    METADATA,
+    sa.Column("video_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("since", sa.DateTime, nullable=False),  # UTC
+)
+
+
+class OfflineVideos:
+    """The list, and what this process knows of it.
+
+    Args:
+        engine: from ``features.release.open_registry``.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._ids: Int64[np.ndarray, " N"] = np.empty(0, dtype=np.int64)
+        OFFLINE.create(engine, checkfirst=True)
+
+    @property
+    def ids(self) -> Int64[np.ndarray, " N"]:
+        """Ids as they were when this process looked last, ascending."""
+        return self._ids
+
+    def read(self) -> Int64[np.ndarray, " N"]:
+        """Ids as they are now."""
+        self.refresh()
+        return self._ids
+
+    def hide(self, video_ids: Sequence[int]) -> None:
+        """Put videos on the list; those that are on it stay as they are. This process knows at once."""
+        now = datetime.now(UTC).replace(tzinfo=None)
+        with self._engine.begin() as connection:
+            there = set(connection.scalars(_which(video_ids)))
+            new = [{"video_id": each, "since": now} for each in sorted(set(video_ids) - there)]
+            if new:
+                connection.execute(sa.insert(OFFLINE), new)
+        self._read()
+
+    def show(self, video_ids: Sequence[int]) -> None:
+        """Take videos off the list."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(OFFLINE).where(OFFLINE.c.video_id.in_(video_ids)))
+        self._read()
+
+    def refresh(self) -> None:
+        """Read the list again; if the database is away, what was known stays."""
+        try:
+            self._read()
+        except SQLAlchemyError as error:
+            log.warning("list of offline videos not read", error=str(error))
+
+    def _read(self) -> None:
+        with self._engine.connect() as connection:
+            ids = connection.scalars(sa.select(OFFLINE.c.video_id).order_by(OFFLINE.c.video_id)).all()
+        self._ids = np.array(ids, dtype=np.int64)
+
+
+def _which(video_ids: Sequence[int]) -> sa.Select[tuple[int]]:
+    return sa.select(OFFLINE.c.video_id).where(OFFLINE.c.video_id.in_(video_ids))

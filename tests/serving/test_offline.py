@@ -1,0 +1,71 @@
+"""The list of offline videos: in the database, known to every process that looks, behind a key."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+from features.release import open_registry
+from features.settings import Settings
+from serving.admin import admin_router
+from serving.offline import OfflineVideos
+
+KEY = {"X-API-Key": "secret"}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> sa.Engine:
+    return open_registry(Settings(home=tmp_path))
+
+
+def client(engine: sa.Engine, key: str | None = "secret") -> TestClient:
+    app = FastAPI()
+    app.include_router(admin_router(OfflineVideos(engine), SecretStr(key) if key else None))
+    return TestClient(app)
+
+
+def test_another_process_knows_when_it_looks_again_and_a_new_one_from_the_start(engine: sa.Engine) -> None:
+    ours, theirs = OfflineVideos(engine), OfflineVideos(engine)
+    ours.hide([5, 3, 5])
+    ours.hide([3, 9])
+    assert ours.ids.tolist() == [3, 5, 9]
+    assert theirs.ids.tolist() == []
+    theirs.refresh()
+    assert theirs.ids.tolist() == [3, 5, 9]
+    theirs.show([5, 77])
+    ours.refresh()
+    assert ours.ids.tolist() == [3, 9]
+
+
+def test_a_database_that_is_away_leaves_what_was_known(engine: sa.Engine) -> None:
+    offline = OfflineVideos(engine)
+    offline.hide([3])
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE offline_videos"))
+    offline.refresh()
+    assert offline.ids.tolist() == [3]
+
+
+def test_the_routes_change_the_list(engine: sa.Engine) -> None:
+    admin = client(engine)
+    body = {"video_ids": [4, 2]}
+    assert admin.post("/v1/videos:offline", json=body, headers=KEY).json() == {"video_ids": [2, 4]}
+    body = {"video_ids": [4]}
+    assert admin.post("/v1/videos:online", json=body, headers=KEY).json() == {"video_ids": [2]}
+    assert admin.get("/v1/videos:offline", headers=KEY).json() == {"video_ids": [2]}
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "Secret"}, {"X-API-Key": "secret "}])
+def test_without_the_key_nothing_changes(engine: sa.Engine, headers: dict[str, str]) -> None:
+    answer = client(engine).post("/v1/videos:offline", json={"video_ids": [4]}, headers=headers)
+    assert answer.status_code == 401
+    assert OfflineVideos(engine).ids.tolist() == []
+
+
+def test_without_a_key_in_the_settings_nobody_may(engine: sa.Engine) -> None:
+    answer = client(engine, key=None).get("/v1/videos:offline", headers=KEY)
+    assert answer.status_code == 403
+    assert "FACET_ADMIN_KEY" in answer.json()["detail"]
