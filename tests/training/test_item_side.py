@@ -2,12 +2,21 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from features.vocabulary import Vocabulary
 from tests.training.networks import items_of
+from tests.training.test_examples import POSITIVE, sequences
+from training.activation import ActivationRecord
+from training.examples import HiddenSets
 from training.item_side import ItemSide, ItemSideConfig
+from training.items import Field, Items
+from training.loop import Plan, fit
+from training.models.single_activation import SingleActivationConfig, SingleActivationNetwork
+from training.sampling import NegativeSampler
 
 ROWS = torch.arange(1, 9)
 SIDE = {"side_features": "tag_ids,duration", "dim": 8}
@@ -60,3 +69,30 @@ def test_a_video_without_a_row_is_its_side_features() -> None:
 def test_what_needs_side_features_is_refused_without_them(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="without side_features"):
         ItemSideConfig.model_validate(change)
+
+
+@pytest.mark.parametrize("negatives", ["full", "id"])
+def test_negatives_by_their_ids_teach_side_features_nothing(negatives: str) -> None:
+    config = SingleActivationConfig.model_validate(
+        {
+            "side_features": "tag_ids",
+            "negatives": negatives,
+            "dim": 8,
+            "num_interests": 2,
+            "num_negatives": 10,
+        }
+    )
+    tags = np.array([0, 1, 1, 1, 1, 2, 2, 2, 2])[:, None]  # users watch those of tag 1 alone
+    torch.manual_seed(7)
+    network = SingleActivationNetwork(Items(9, {"tag_ids": Field(tags, 3)}), config)
+    values = network.items.side.fields[0].values.weight
+    before = values.detach().clone()
+    users = [[(1 + (i + u) % 4, POSITIVE) for i in range(4)] for u in range(8)]
+    examples = HiddenSets(sequences(*users), Vocabulary(np.arange(1, 9)), config)
+    sampler = NegativeSampler(torch.ones(9), 10, 0.5)
+    record = ActivationRecord(np.arange(8), 2, 2.0)
+    fit(network, examples, sampler, config, plan=Plan(epochs=1), record=record)
+    assert not torch.equal(values[1], before[1])
+    assert torch.equal(values[2], before[2]) == (negatives == "id")
+    rows = torch.arange(1, 9)
+    assert torch.equal(network.negative_vectors(rows), network.item_vectors(rows)) == (negatives == "full")
