@@ -1,7 +1,8 @@
-"""Several interests from the history, by the exported program, and one search with those that stay."""
+"""Several interests from history and profile, by the exported program; one search with those that stay."""
 
 from datetime import UTC, datetime
 
+from features.profile import tokens_of
 from features.user_features import UserFeatures
 from serving.channels import Found
 from serving.channels.vector_search import VectorSearch, merged_hits
@@ -24,7 +25,7 @@ class MultiInterestChannel:
         with watch.stage("interests"):
             # The moment that the history was built for: as in training, not the clock of this machine.
             now = user.feature_time or datetime.now(UTC)
-            interests = self._extractor.extract(user.user_id, user.history, now)
+            interests = self._extractor.extract(user.user_id, user.history, now, tokens_of(user))
         if interests is None:
             return None
         with watch.stage("search"):

@@ -39,8 +39,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def bundle(home: Settings) -> Bundle:
-    overrides = ["profile_features=region,segment", "history_dropout=0.5", "dim=8", "num_interests=2"]
-    overrides += ["epochs=20", "patience=20", "batch_size=8", "num_negatives=32", "validation_days=0.6"]
+    overrides = [
+        "profile_features=region,segment",
+        "history_dropout=0.5",
+        "learning_rate=0.01",
+        "dim=8",
+        "num_interests=2",
+    ]
+    overrides += ["epochs=1", "refit_epochs=20", "batch_size=8", "num_negatives=32", "validation_days=0.6"]
     training = TrainingSettings(mlflow_uri="off", train_threads=1)
     return open_bundle(
         train("single_activation", at(2.1), settings=home, overrides=overrides, show_progress=False,

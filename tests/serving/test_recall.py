@@ -13,6 +13,7 @@ video vector       with 10 (1, 0) with 20 (0, 1)
 ===== ============ ============== ==============
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -62,9 +63,11 @@ class RecordingExtractor(InterestExtractor):
         super().__init__(bundle)
         self.moments: list[datetime] = []
 
-    def extract(self, user_id: int, history: History, now: datetime) -> UserInterests | None:
+    def extract(
+        self, user_id: int, history: History, now: datetime, tokens: Sequence[str] = ()
+    ) -> UserInterests | None:
         self.moments.append(now)
-        return super().extract(user_id, history, now)
+        return super().extract(user_id, history, now, tokens)
 
 
 def recaller(
