@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -25,7 +25,7 @@ class Asked:
     """What came of asking."""
 
     found: dict[str, Found] = field(default_factory=dict)
-    """By channel, those that know something of the user."""
+    """By channel, those that know something of the user; in the order of the release."""
     unknowing: list[str] = field(default_factory=list)
     """Channels that know nothing of the user."""
     left_out: dict[str, LeftOut] = field(default_factory=dict)
@@ -61,7 +61,8 @@ class Asker:
                 _note(asked, name, partial(channel.find, user, limit))
         for name, future in futures.items():
             _note(asked, name, partial(_in_time, future, end))
-        return asked
+        in_order = {name: asked.found[name] for name in self.channels if name in asked.found}
+        return replace(asked, found=in_order)
 
 
 def _note(asked: Asked, name: str, find: Callable[[], Found | None]) -> None:

@@ -60,7 +60,8 @@ def test_all_answers_are_kept_and_who_knows_nothing_is_not_left_out() -> None:
     now = threading.Event()
     now.set()
     asked = ask({"far": Answering(1, after=now), "near": Answering(2), "silent": Answering()})
-    assert (videos(asked), asked.unknowing, asked.left_out) == ({"near": 2, "far": 1}, ["silent"], {})
+    assert (videos(asked), asked.unknowing, asked.left_out) == ({"far": 1, "near": 2}, ["silent"], {})
+    assert list(asked.found) == ["far", "near"], "the order of the release, not of the answers"
 
 
 @pytest.mark.parametrize("channels", [["lost"], ["lost", "near"]])
