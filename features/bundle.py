@@ -18,7 +18,9 @@ kind                files
 
 ``extractor.onnx`` maps ``video_rows, actions`` (B, L) int64 and ``age_days`` (B, L) float32 to
 ``interests`` (B, K, D) and ``activation`` (B, K): the share of the history's positives whose best
-interest is k. ``item_encoder.onnx`` maps ``video_rows`` (N,) int64 (0: a video without a row), and for every
+interest is k. Where the bundle holds ``profile.parquet`` (``features/profile.py``), a fourth input
+``profile`` (B, P) int64 is the row of each user's value of each attribute, 0 where it is unknown.
+``item_encoder.onnx`` maps ``video_rows`` (N,) int64 (0: a video without a row), and for every
 field that it reads an input of the field's name (N, G) int64, to ``vectors`` (N, D), equal to the stored ones
 within 1e-5 and zeros for a video of which nothing is known. ``item_fields.parquet`` holds ``field, value,
 row``; who has curated videos calls ``features/item_encoder.py``. ``activation.parquet`` holds ``user_id,
