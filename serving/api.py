@@ -12,6 +12,7 @@ ANSWER: dict[str, Any] = {
     "request_id": "0b6f4f0e9c3d4f7b8a1d2c3b4a596877",
     "user_id": 7,
     "release": "20260131T120000-123456-9f2c1a7b",
+    "arm": None,
     "reason": None,
     "left_out": {},
     "interests": [
@@ -105,6 +106,7 @@ class RecallResponse(BaseModel):
     request_id: str = Field(description="watches that this answer leads to should name it")
     user_id: int
     release: str
+    arm: str | None = Field(description="of the experiment that this user takes part in")
     reason: Reason | None = Field(description="why the list is not, or not only, what all channels found")
     left_out: dict[str, LeftOut] = Field(description="channels that failed or were late; others stand in")
     interests: list[InterestBody] = Field(description="empty unless explain was set")

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from http import HTTPStatus
 from typing import Final
@@ -90,7 +90,8 @@ def _add_recall(app: FastAPI, parts: Parts) -> None:
     def recall(request: RecallRequest) -> RecallResponse:  # def: look-up and search block
         """The best videos for a user, each with the interest that found it; nothing the user has seen."""
         started = time.perf_counter()
-        result = live.recaller.recall(request.user_id, request.top_n, request.explain)
+        recaller, arm = live.recaller_of(request.user_id)
+        result = replace(recaller.recall(request.user_id, request.top_n, request.explain), arm=arm)
         metrics.count_answer(result, time.perf_counter() - started)
         if exposures and request.record:
             exposures.note(result)

@@ -43,7 +43,6 @@ class Shown:
 
     result: RecallResult
     moment: datetime
-    arm: str | None
 
 
 class ExposureLog:
@@ -65,9 +64,9 @@ class ExposureLog:
         self._writing.stop(timeout_seconds)
         self.hand_over(everything=True)
 
-    def note(self, result: RecallResult, arm: str | None = None) -> None:
+    def note(self, result: RecallResult) -> None:
         """Record an answer that was given now."""
-        shown = Shown(result, datetime.now(UTC), arm)
+        shown = Shown(result, datetime.now(UTC))
         if not self._writing.put(shown):
             self._lose([shown], "too many wait already")
 
@@ -98,7 +97,7 @@ def _rows(shown: Shown) -> Iterator[str]:
         USER_ID: result.user_id,
         EVENT_TIME: shown.moment.isoformat(),
         RELEASE: result.release,
-        ARM: shown.arm,
+        ARM: result.arm,
     }
     for rank, candidate in enumerate(result.candidates):
         interest = None if candidate.interest == NO_INTEREST else candidate.interest

@@ -1,4 +1,5 @@
-"""The recaller of the release that is live: follows the pointer and swaps one reference.
+"""The recaller of the release that is live, and those of the arms of an experiment: follows the pointer and
+swaps one reference.
 
 The new release is opened and warmed beside the old one. A request takes the reference once, so it is
 answered by one release from beginning to end; the old one goes when its last request is done.
@@ -6,6 +7,7 @@ answered by one release from beginning to end; the old one goes when its last re
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,16 +16,26 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import FacetError
-from features.release import Release, current_release, open_registry
+from features.experiment import Arm, Experiment, running_experiment
+from features.release import Release, current_release, find_release, open_registry
 from features.settings import Settings
 from serving.errors import NoReleaseError
 from serving.lookup import TimedLookup, open_lookup
 from serving.metrics import Metrics
 from serving.milvus import MilvusConnection
 from serving.recall import Hidden, Recaller, open_recaller
+from serving.release import UNSERVABLE
 from serving.settings import ServingSettings
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An experiment and what answers its arms; ``None`` is whatever is live."""
+
+    experiment: Experiment | None
+    recallers: dict[str, Recaller | None]
 
 
 class LiveRecaller:
@@ -50,6 +62,7 @@ class LiveRecaller:
         self._hidden = hidden
         self._connection = MilvusConnection(serving_settings)
         self._recaller: Recaller | None = None
+        self._trial = Trial(None, {})
         self._refreshing = threading.Lock()
         self._problem = "the release pointer was not read yet"
 
@@ -64,14 +77,28 @@ class LiveRecaller:
             raise NoReleaseError(self._problem)
         return recaller
 
+    def recaller_of(self, user_id: int) -> tuple[Recaller, str | None]:
+        """What answers this user now, and the arm of the running experiment that it belongs to.
+
+        Raises:
+            NoReleaseError: see ``recaller``.
+        """
+        trial = self._trial  # once: a flip in between must not mix two experiments
+        arm = trial.experiment.arm_of(user_id) if trial.experiment else None
+        if arm is None or arm.name not in trial.recallers:
+            return self.recaller, None
+        return trial.recallers[arm.name] or self.recaller, arm.name
+
     def refresh(self) -> bool:
-        """Follow the pointer; true if another release answers from now on.
+        """Follow the pointer and the experiment; true if another release answers from now on.
 
         A release that cannot be opened leaves the old one in place and is tried again next time.
         """
         with self._refreshing:
             try:
-                return self._follow()
+                flipped = self._follow()
+                self._follow_experiment(flipped)
+                return flipped
             except (FacetError, SQLAlchemyError, OSError) as error:
                 self._problem = str(error)
                 self._metrics.count_failed_flip()
@@ -96,7 +123,39 @@ class LiveRecaller:
             raise NoReleaseError("no release is live yet; train a bundle and run `facet publish BUNDLE`")
         if self._recaller is not None and _is_same(self._recaller.release, release):
             return False
-        self._recaller = open_recaller(
+        self._recaller = self._open(release)
+        self._metrics.count_flip(release.version, release.revision)
+        log.info("answering from release", version=release.version, revision=release.revision)
+        return True
+
+    def _follow_experiment(self, flipped: bool) -> None:
+        """Open what the arms need; an arm that cannot be opened takes no part until the next change."""
+        experiment = running_experiment(self._engine)
+        if experiment == self._trial.experiment and not (flipped and experiment):
+            return
+        recallers: dict[str, Recaller | None] = {}
+        for arm in experiment.arms if experiment else ():
+            try:
+                recallers[arm.name] = self._recaller_of_arm(arm)
+            except FacetError as error:
+                log.error("arm takes no part", arm=arm.name, error=str(error))
+        self._trial = Trial(experiment, recallers)
+        log.info("experiment", name=experiment.name if experiment else None, arms=sorted(recallers))
+
+    def _recaller_of_arm(self, arm: Arm) -> Recaller | None:
+        """``None`` stands for what is live."""
+        live = self.recaller.release
+        release = find_release(self._engine, arm.release) if arm.release else live
+        if release is None or release.state in UNSERVABLE:
+            raise NoReleaseError(f"release {arm.release} is not kept")
+        if arm.merge:
+            arm.merge.require_fit(release.bundles)
+            release = replace(release, merge=arm.merge)
+        is_live = release.version == live.version and release.merge == live.merge
+        return None if is_live else self._open(release)
+
+    def _open(self, release: Release) -> Recaller:
+        return open_recaller(
             self._settings,
             self._serving_settings,
             release=release,
@@ -104,9 +163,6 @@ class LiveRecaller:
             connection=self._connection,
             hidden=self._hidden,
         )
-        self._metrics.count_flip(release.version, release.revision)
-        log.info("answering from release", version=release.version, revision=release.revision)
-        return True
 
     @cached_property
     def _engine(self) -> sa.Engine:

@@ -17,6 +17,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from features.experiment import running_experiment
 from features.merge_config import DEFAULT_MERGE, MergeConfig
 from features.release import POINTER, RELEASES
 from serving.errors import PublishConflictError, RollbackError
@@ -144,11 +145,14 @@ class ReleaseWriter:
         """Mark as ``dropped`` what is not kept, and return the versions that are.
 
         Kept are the live release, the one it replaced, and those published last; never more than
-        ``KEPT_RELEASES``. A release that is marked cannot go live any more, so its collections may go.
+        ``KEPT_RELEASES``, but for those of a running experiment. A release that is marked cannot go live any
+        more, so its collections may go.
         """
         entries = self.entries()
         order = [live, *([previous] if previous else []), *(e.version for e in entries if e.state == RETIRED)]
-        kept = list(dict.fromkeys(order))[:KEPT_RELEASES]
+        experiment = running_experiment(self._engine)
+        on_trial = sorted(experiment.releases()) if experiment else []
+        kept = list(dict.fromkeys([*list(dict.fromkeys(order))[:KEPT_RELEASES], *on_trial]))
         for entry in entries:
             if entry.version not in kept and entry.state not in UNSERVABLE:
                 # The publisher holds the lock, so a release that is still being built was abandoned.

@@ -103,6 +103,8 @@ class RecallResult:
     left_out: dict[str, LeftOut] = field(default_factory=dict)
     """Channels that failed or were late."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    arm: str | None = None
+    """Of the running experiment."""
     request_id: str = field(default_factory=lambda: uuid4().hex, compare=False)
     """Names this answer; watches that it led to should say it."""
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 from rich.console import Console
@@ -14,17 +14,14 @@ from features.console import BundlePath, JsonFlag, MomentOption, figure, out, re
 from features.days import parse_days, parse_moment, parse_span
 from features.errors import BadInputError
 from features.settings import Settings
-
-if TYPE_CHECKING:
-    from training.ab import Estimate
+from training import ab_commands
 
 WIDE: Final = 240
 """Columns of a leaderboard, also where no terminal says how wide it is."""
 
 
 app = typer.Typer()
-ab = typer.Typer(help="experiments")
-app.add_typer(ab, name="ab")
+app.add_typer(ab_commands.app, name="ab")
 
 
 @app.command()
@@ -173,33 +170,6 @@ def recall_batch(
     rows = run(source, read_users(users), parse_moment(as_of), top_n, settings=Settings())
     write_parquet(rows, out_file)
     report({"rows": rows.num_rows, "out": str(out_file)}, as_json)
-
-
-@ab.command("report")
-def ab_report(
-    days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],
-    control: Annotated[str | None, typer.Option(help="arm to compare with; the first by name")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Compare the arms of an experiment by what their exposures led to, with 95% intervals."""
-    from training.ab import ab_report as run
-
-    found = run(*parse_span(days), settings=Settings(), control=control)
-    if as_json:
-        report(dataclasses.asdict(found), as_json)
-        return
-    for arm in found.arms:
-        out.print(f"{arm.name}: {arm.num_users} users, {arm.num_answers} answers, {arm.num_exposures} shown")
-        table = Table("figure", "value", "interval", "against the first", box=None)
-        for name, value in arm.figures.items():
-            against = _percent(arm.against[name]) if arm.against else "-"
-            table.add_row(name, f"{value.value:.4f}", f"{value.low:.4f}..{value.high:.4f}", against)
-        out.print(table)
-    out.print(f"{found.num_mixed_users} users were shown videos by several arms and count in none")
-
-
-def _percent(change: "Estimate") -> str:
-    return f"{change.value:+.1%} ({change.low:+.1%}..{change.high:+.1%})"
 
 
 def _print_groups(groups: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> None:

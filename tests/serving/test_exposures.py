@@ -21,6 +21,7 @@ RESULT = RecallResult(
         Candidate(30, 0.9, 2, (), (1,), 4, (Origin("interests", 0, (2,)), Origin("ease", 3, ()))),
         Candidate(40, 0.1, NO_INTEREST, (), (), None, (Origin("popular", 0, ()),)),
     ),
+    arm="b",
     request_id="q1",
 )
 
@@ -42,7 +43,7 @@ def landed(settings: Settings) -> list[dict]:
 def test_every_candidate_is_a_row_with_its_place_and_where_it_comes_from(settings: Settings) -> None:
     log = recorder(settings)
     log.start()
-    log.note(RESULT, arm="b")
+    log.note(RESULT)
     log.stop(20.0)
     first, second = landed(settings)
     moment = first["event_time"]
