@@ -1,4 +1,7 @@
-"""How every interest model is trained: choose the epochs on the last days, train on everything, hand over."""
+"""How every interest model is trained: choose the epochs on the last days, train on everything, hand over.
+
+Shape letters: U users, P attributes of users.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,8 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import structlog
 import torch
+from jaxtyping import Int64
 
 from features.bundle import INTERESTS_KIND
 from features.capacity import Pruner, shares_of
@@ -80,12 +85,11 @@ class _Training:
         self._vocabulary = Vocabulary(self._watches.watched_videos(run.until, config.min_watches))
         torch.manual_seed(config.seed)
         self._items = Items.of(self._vocabulary, self._watches.videos())
-        self._profiles = self._watches.profiles() if recipe.profile_features else UserProfiles.nobody()
-        self._profile = (
-            ProfileVocabulary.of(self._profiles.tokens, recipe.profile_features)
-            if recipe.profile_features
-            else None
-        )
+        self._profiles = UserProfiles.nobody()
+        self._profile: ProfileVocabulary | None = None
+        if recipe.profile_features:
+            self._profiles = self._watches.profiles()
+            self._profile = ProfileVocabulary.of(self._profiles.tokens, recipe.profile_features)
         self._network = recipe.build(self._items, self._profile)
         user_ids = self._watches.sequences(run.until, length=1).user_ids
         self._record = ActivationRecord(user_ids, config.num_interests, config.activation_half_life)
@@ -101,7 +105,7 @@ class _Training:
             vocabulary,
             config,
             has_prefixes=has_prefixes,
-            profile=self._profile and self._profile.rows_of(self._profiles.tokens_of(sequences.user_ids)),
+            profile=self._profile_rows(sequences.user_ids),
         )
         if not examples.num_users:
             raise BadInputError(
@@ -187,6 +191,11 @@ class _Training:
             return self._network
         everything = self._watches.sequences(until, WHOLE_PAST)
         return Trended(self._network, trend_of(everything, self._vocabulary, until, config.trend))
+
+    def _profile_rows(self, user_ids: Int64[np.ndarray, " U"]) -> Int64[np.ndarray, "U P"] | None:
+        if self._profile is None:
+            return None
+        return self._profile.rows_of(self._profiles.tokens_of(user_ids))
 
     def _checkpoint(self, phase: str) -> Checkpoint | None:
         if self._run.checkpoints is None:
