@@ -1,11 +1,41 @@
-"""What the daily DAG trains: a challenger of the bundle that serves now."""
+"""What the daily DAG trains: for each model a challenger of the bundle that serves now."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from features.errors import BadInputError
 from features.release import current_release, open_registry
 from features.settings import Settings
+from training.errors import GateRefusedError
+from training.models import find_model
 from training.run import train_and_judge
 from training.settings import TrainingSettings
+
+
+def models_to_train(asked: str | None = None) -> list[str]:
+    """Names of the models in ``asked``, commas between, or else in ``FACET_TRAIN_MODELS``.
+
+    Raises:
+        BadInputError: none is named, or one that there is not.
+    """
+    settings = TrainingSettings() if asked is None else TrainingSettings(train_models=asked)
+    if not settings.models:
+        raise BadInputError("no model is named; set FACET_TRAIN_MODELS to names with commas between")
+    for model in settings.models:
+        find_model(model)
+    return settings.models
+
+
+def require_passed(bundles: Iterable[str | None]) -> list[str]:
+    """The bundles that passed the gate.
+
+    Raises:
+        GateRefusedError: none did.
+    """
+    passed = [bundle for bundle in bundles if bundle]
+    if not passed:
+        raise GateRefusedError("no model passed the gate; the logs of the train tasks say why")
+    return passed
 
 
 def train_challenger(

@@ -25,6 +25,10 @@ class TrainingSettings(BaseSettings):
         description="CPU threads of PyTorch; more only pay on an idle machine, where nothing else runs",
     )
 
+    train_models: str = Field(
+        default="popularity,single_activation",
+        description="what the daily training trains, names of models with commas between",
+    )
     train_set: dict[str, tuple[str, ...]] = Field(
         default={},
         description="what the daily training sets, JSON by model: "
@@ -34,6 +38,11 @@ class TrainingSettings(BaseSettings):
         default=120.0,
         description="a training run saves its state so often, and at the end of each epoch",
     )
+
+    @property
+    def models(self) -> list[str]:
+        """The names of ``train_models``."""
+        return [name.strip() for name in self.train_models.split(",") if name.strip()]
 
     @property
     def num_processes(self) -> int:

@@ -38,7 +38,7 @@ def a_run(
     }
     outlets = {asset: SimpleNamespace(extra={}) for asset in (WATCHES, FEATURES, BUNDLES)}
     context: Any = {
-        "params": {"day": None, "days": None, "bundles": [], **(params or {})},
+        "params": {"day": None, "days": None, "models": None, "bundles": [], **(params or {})},
         "triggering_asset_events": found,
         "data_interval_start": interval_start,
         "outlet_events": outlets,

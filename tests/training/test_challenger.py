@@ -9,7 +9,8 @@ from features.errors import BadInputError
 from features.release import POINTER, RELEASES, open_registry
 from features.settings import Settings
 from tests.training.logs import planted_log
-from training.challenger import find_champion, train_challenger
+from training.challenger import find_champion, models_to_train, require_passed, train_challenger
+from training.errors import GateRefusedError
 from training.settings import TrainingSettings
 
 
@@ -49,3 +50,20 @@ def test_the_daily_training_uses_its_settings(tmp_path: Path) -> None:
     training = TrainingSettings(mlflow_uri="off", train_set={"popularity": ("magic=1",)})
     with pytest.raises(BadInputError, match="magic=1"):
         train_challenger("popularity", "2026-03-04", settings=settings, training=training)
+
+
+def test_what_is_trained_comes_from_the_setting_or_from_whom_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert models_to_train() == ["popularity", "single_activation"]
+    monkeypatch.setenv("FACET_TRAIN_MODELS", "single_activation, ease,popularity")
+    assert models_to_train() == ["single_activation", "ease", "popularity"]
+    assert models_to_train("item_cf") == ["item_cf"]
+    with pytest.raises(BadInputError, match="no_such_model"):
+        models_to_train("ease,no_such_model")
+    with pytest.raises(BadInputError, match="no model is named"):
+        models_to_train(" ,")
+
+
+def test_bundles_that_passed_go_on_without_those_that_were_refused() -> None:
+    assert require_passed(["bundles/ease/1", None]) == ["bundles/ease/1"]
+    with pytest.raises(GateRefusedError, match="no model passed the gate"):
+        require_passed([])
