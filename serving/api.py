@@ -1,11 +1,12 @@
 """Bodies of the HTTP API, with the examples that its documentation shows."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from features.filters import VideoFilters
 from serving.result import LeftOut, Reason
 
 ANSWER: dict[str, Any] = {
@@ -43,6 +44,31 @@ ANSWER: dict[str, Any] = {
 }
 
 
+Texts = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100)]
+
+
+class FiltersBody(BaseModel):
+    """What all videos of the answer have in common; of what is unknown, only ``excluded_...`` is passed."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"languages": ["en"], "max_duration_seconds": 60}}
+    )
+
+    categories: Texts | None = Field(default=None, description="only these")
+    excluded_categories: Texts = ()
+    languages: Texts | None = Field(default=None, description="only these")
+    min_duration_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_duration_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_age_days: float | None = Field(default=None, gt=0, le=36_500, description="since publication")
+
+    def as_filters(self, now: datetime) -> VideoFilters:
+        """The same with a moment in place of an age."""
+        fields = self.model_dump(exclude={"max_age_days"})
+        if self.max_age_days is not None:
+            fields["published_after"] = now - timedelta(days=self.max_age_days)
+        return VideoFilters.model_validate(fields)
+
+
 class RecallRequest(BaseModel):
     """Whom to recall for, and how much."""
 
@@ -53,6 +79,10 @@ class RecallRequest(BaseModel):
     user_id: int = Field(ge=0, le=2**63 - 1, description="id of the user in the watch logs")
     top_n: int = Field(default=200, ge=1, le=1000, description="candidates wanted")
     explain: bool = Field(default=False, description="also report every interest of the user")
+    exclude: list[Annotated[int, Field(ge=0, le=2**63 - 1)]] = Field(
+        default=[], max_length=2000, description="videos that the caller has already"
+    )
+    filters: FiltersBody = FiltersBody()
     record: bool = Field(
         default=True, description="note the candidates as exposures; false for looks of people and tests"
     )

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -91,7 +91,14 @@ def _add_recall(app: FastAPI, parts: Parts) -> None:
         """The best videos for a user, each with the interest that found it; nothing the user has seen."""
         started = time.perf_counter()
         recaller, arm = live.recaller_of(request.user_id)
-        result = replace(recaller.recall(request.user_id, request.top_n, request.explain), arm=arm)
+        result = recaller.recall(
+            request.user_id,
+            request.top_n,
+            request.explain,
+            filters=request.filters.as_filters(datetime.now(UTC)),
+            exclude=request.exclude,
+        )
+        result = replace(result, arm=arm)
         metrics.count_answer(result, time.perf_counter() - started)
         if exposures and request.record:
             exposures.note(result)

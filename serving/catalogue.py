@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int64
 
-from features.bundle import Bundle
-from features.schema import DURATION_SECONDS, PAD_ROW, TAG_IDS, UPLOADER_ID
+from features.bundle import ATTRIBUTES, Bundle
+from features.filters import VideoFilters
+from features.schema import DURATION_SECONDS, PAD_ROW, TAG_IDS, UPLOADER_ID, VIDEO_ID
 from features.vocabulary import Vocabulary
 
 NO_UPLOADER = -1
@@ -20,6 +21,7 @@ class Catalogue:
 
     def __init__(self, bundle: Bundle) -> None:
         self.vocabulary: Vocabulary = bundle.vocabulary
+        self._items = bundle.items.select([VIDEO_ID, *ATTRIBUTES])
         uploaders = pc.fill_null(bundle.items[UPLOADER_ID], NO_UPLOADER)
         self._uploaders = uploaders.to_numpy()
         tags = pc.fill_null(bundle.items[TAG_IDS], pa.scalar([], pa.list_(pa.int64()))).combine_chunks()
@@ -30,9 +32,11 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.vocabulary)
 
-    def known(self, video_ids: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " M"]:
-        """Those ids that the bundle has, in their order."""
-        return video_ids[self.vocabulary.rows_of(video_ids) != PAD_ROW]
+    def outside(self, filters: VideoFilters) -> Int64[np.ndarray, " N"]:
+        """Ids that ``filters`` rule out."""
+        if not filters.are_set:
+            return np.empty(0, dtype=np.int64)
+        return self.vocabulary.video_ids[~filters.mask(self._items)]
 
     def attributes(self, video_ids: Int64[np.ndarray, " N"]) -> list[tuple[list[int], int | None]]:
         """Tags and uploader of each id."""

@@ -1,8 +1,11 @@
-"""The Milvus collection of one interests bundle: its name, its fields, how it is filled and read back.
+"""The Milvus collection of one bundle: its name, its fields, how it is filled, filtered and read back.
 
-Shape letters: S sampled videos, D dimensions.
+Unknown attributes are stored as the values of ``UNKNOWN``: null would need Milvus 2.5.
+
+Shape letters: S sampled or excluded videos, D dimensions.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +16,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float32, Int64
 
 from features.bundle import ATTRIBUTES, Bundle, Manifest
+from features.filters import VideoFilters
 from features.schema import (
     CATEGORY,
     DURATION_SECONDS,
@@ -36,6 +40,14 @@ FLAT_BELOW: Final = 20_000
 """Exact search is fast enough below this many videos: 16 ms for 4 interests over 5,000 on Milvus Lite."""
 HNSW_M: Final = 16
 HNSW_EF_CONSTRUCTION: Final = 200
+UNKNOWN: Final[dict[str, Any]] = {
+    UPLOADER_ID: -1,
+    TAG_IDS: [],
+    CATEGORY: "",
+    DURATION_SECONDS: -1.0,
+    PUBLISHED_AT: 0,
+    LANGUAGE: "",
+}
 MAX_TAGS: Final = 4096
 MAX_TEXT_BYTES: Final = 65_535
 """Milvus' own limits of an array and a string."""
@@ -89,6 +101,35 @@ def build_collection(connection: MilvusConnection, bundle: Bundle, *, timeout_se
         client.load_collection(name, timeout=timeout_seconds)
 
 
+def filter_expression(filters: VideoFilters, exclude: Int64[np.ndarray, " S"]) -> str:
+    """What Milvus reads as a filter, made of typed values only.
+
+    Args:
+        exclude: ids that may not be found.
+    """
+    parts = []
+    if len(exclude):
+        parts.append(f"{VIDEO_ID} not in {exclude.tolist()}")
+    if filters.categories is not None:
+        parts.append(f"{CATEGORY} in {_texts(filters.categories)}")
+    if filters.excluded_categories:
+        parts.append(f"{CATEGORY} not in {_texts(filters.excluded_categories)}")
+    if filters.languages is not None:
+        parts.append(f"{LANGUAGE} in {_texts(filters.languages)}")
+    if filters.min_duration_seconds is not None:
+        parts.append(f"{DURATION_SECONDS} >= {filters.min_duration_seconds!r}")
+    if filters.max_duration_seconds is not None:
+        parts.append(f"{DURATION_SECONDS} >= 0 and {DURATION_SECONDS} <= {filters.max_duration_seconds!r}")
+    if filters.published_after is not None:
+        parts.append(f"{PUBLISHED_AT} >= {int(filters.published_after.timestamp() * 1e6)}")
+    return " and ".join(parts)
+
+
+def _texts(values: Sequence[str]) -> str:
+    """A list of strings; the empty one stands for unknown and is never meant."""
+    return json.dumps([value for value in values if value], ensure_ascii=False)
+
+
 def load_collection(connection: MilvusConnection, name: str, *, timeout_seconds: float) -> None:
     """Make an existing collection searchable, for example after a restart of Milvus."""
     with connection.translating(f"loading collection {name!r}") as client:
@@ -140,14 +181,12 @@ def _schema(client: "MilvusClient", dim: int) -> "CollectionSchema":
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field(VIDEO_ID, DataType.INT64, is_primary=True)
     schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=dim)
-    schema.add_field(UPLOADER_ID, DataType.INT64, nullable=True)
-    schema.add_field(
-        TAG_IDS, DataType.ARRAY, element_type=DataType.INT64, max_capacity=MAX_TAGS, nullable=True
-    )
-    schema.add_field(CATEGORY, DataType.VARCHAR, max_length=MAX_TEXT_BYTES, nullable=True)
-    schema.add_field(DURATION_SECONDS, DataType.DOUBLE, nullable=True)
-    schema.add_field(PUBLISHED_AT, DataType.INT64, nullable=True)  # microseconds since the epoch
-    schema.add_field(LANGUAGE, DataType.VARCHAR, max_length=MAX_TEXT_BYTES, nullable=True)
+    schema.add_field(UPLOADER_ID, DataType.INT64)
+    schema.add_field(TAG_IDS, DataType.ARRAY, element_type=DataType.INT64, max_capacity=MAX_TAGS)
+    schema.add_field(CATEGORY, DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
+    schema.add_field(DURATION_SECONDS, DataType.DOUBLE)
+    schema.add_field(PUBLISHED_AT, DataType.INT64)  # microseconds since the epoch
+    schema.add_field(LANGUAGE, DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
     return schema
 
 
@@ -159,4 +198,8 @@ def _batches(bundle: Bundle) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(attributes), INSERT_ROWS):
         vectors = bundle.vectors[start : start + INSERT_ROWS]
         rows = attributes.slice(start, INSERT_ROWS).to_pylist()
-        yield [{**row, VECTOR: vector} for row, vector in zip(rows, vectors, strict=True)]
+        yield [{**_known(row), VECTOR: vector} for row, vector in zip(rows, vectors, strict=True)]
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: UNKNOWN[name] if value is None else value for name, value in row.items()}

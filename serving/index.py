@@ -1,15 +1,19 @@
 """What recall needs from a vector index, and the exact one in memory.
 
-Shape letters: K queries (the interests of one user), D dimensions, V videos, M hits per query, S excluded.
+Shape letters: K queries (the interests of one user), D dimensions, M hits per query, S excluded.
 """
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float32, Int64
 
+from features.bundle import vectors_of
+from features.filters import NO_FILTERS, VideoFilters
 from features.merge import NO_VIDEO
+from features.schema import VIDEO_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,14 @@ class CandidateIndex(Protocol):
     """Nearest videos by inner product."""
 
     def search(
-        self, queries: Float32[np.ndarray, "K D"], limit: int, *, exclude: Int64[np.ndarray, " S"]
+        self,
+        queries: Float32[np.ndarray, "K D"],
+        limit: int,
+        *,
+        exclude: Int64[np.ndarray, " S"],
+        filters: VideoFilters = NO_FILTERS,
     ) -> Hits:
-        """At most ``limit`` videos per query, none of ``exclude``, in one call for all queries.
+        """At most ``limit`` videos per query that pass, none of ``exclude``, in one call for all queries.
 
         Excluding takes nothing away: a query gets fewer than ``limit`` only if fewer are left.
 
@@ -46,17 +55,27 @@ class CandidateIndex(Protocol):
 
 
 class ExactIndex:
-    """Brute force: the yardstick for Milvus in tests and when a collection is verified."""
+    """Brute force: the yardstick for Milvus in tests and when a collection is verified.
 
-    def __init__(self, video_ids: Int64[np.ndarray, " V"], vectors: Float32[np.ndarray, "V D"]) -> None:
-        self._video_ids = video_ids
-        self._vectors = vectors
+    Args:
+        items: as ``item_vectors.parquet``.
+    """
+
+    def __init__(self, items: pa.Table) -> None:
+        self._items = items
+        self._video_ids = items[VIDEO_ID].to_numpy()
+        self._vectors = vectors_of(items)
 
     def search(
-        self, queries: Float32[np.ndarray, "K D"], limit: int, *, exclude: Int64[np.ndarray, " S"]
+        self,
+        queries: Float32[np.ndarray, "K D"],
+        limit: int,
+        *,
+        exclude: Int64[np.ndarray, " S"],
+        filters: VideoFilters = NO_FILTERS,
     ) -> Hits:
         """See ``CandidateIndex``; ties go to the smaller id."""
-        left = np.flatnonzero(~np.isin(self._video_ids, exclude))
+        left = np.flatnonzero(filters.mask(self._items) & ~np.isin(self._video_ids, exclude))
         ids = self._video_ids[left]
         scores = queries @ self._vectors[left].T  # (K, V)
         order = np.lexsort((np.broadcast_to(ids, scores.shape), -scores), axis=1)[:, :limit]

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from features.filters import NO_FILTERS, VideoFilters
 from features.schema import VECTOR, VIDEO_ID
-from serving.collection import search_parameters
+from serving.collection import filter_expression, search_parameters
 from serving.errors import IndexUnavailableError
 from serving.index import Hits, pad_hits
 from serving.milvus import MilvusConnection
@@ -39,13 +40,18 @@ class MilvusIndex:
         self._is_loaded = False
 
     def search(
-        self, queries: Float32[np.ndarray, "K D"], limit: int, *, exclude: Int64[np.ndarray, " S"]
+        self,
+        queries: Float32[np.ndarray, "K D"],
+        limit: int,
+        *,
+        exclude: Int64[np.ndarray, " S"],
+        filters: VideoFilters = NO_FILTERS,
     ) -> Hits:
         """See ``CandidateIndex``. A filter excludes, see docs/decisions/0004."""
         if not self._is_loaded:
             self.check()
         try:
-            found = self._search(queries, limit, exclude)
+            found = self._search(queries, limit, filter_expression(filters, exclude))
         except IndexUnavailableError:
             self._is_loaded = False  # Milvus may have restarted: the next call loads before it searches
             raise
@@ -62,14 +68,14 @@ class MilvusIndex:
             client.load_collection(self._collection, timeout=self._timeout_seconds)
         self._is_loaded = True
 
-    def _search(self, queries: np.ndarray, limit: int, exclude: np.ndarray) -> "SearchResult":
+    def _search(self, queries: np.ndarray, limit: int, expression: str) -> "SearchResult":
         with self._connection.translating(f"search in {self._collection!r}") as client:
             return client.search(
                 self._collection,
                 data=queries,
                 limit=limit,
                 anns_field=VECTOR,
-                filter=f"{VIDEO_ID} not in {exclude.tolist()}" if len(exclude) else "",
+                filter=expression,
                 output_fields=[VIDEO_ID],  # without it Milvus Lite sends every field
                 search_params=search_parameters(self._num_videos, limit),
                 timeout=self._timeout_seconds,

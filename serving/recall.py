@@ -4,7 +4,7 @@ Everything in one ``Recaller`` belongs to one release, so that no answer mixes v
 HTTP. A user always gets something where anything may be shown; ``reason`` says why it is not (only) what
 the channels found. ``recall-batch --release`` gives the same list offline.
 
-Shape letters: N results, S videos seen, H videos hidden from everybody.
+Shape letters: N results, H videos hidden from everybody.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,8 @@ from jaxtyping import Int64
 from features.bundle import Bundle
 from features.channels import reopen_channels
 from features.errors import StoreUnavailableError
+from features.filters import NO_FILTERS, VideoFilters
+from features.history import History
 from features.merge import NO_VIDEO, fuse, nothing
 from features.merge_config import INTERESTS, POPULAR
 from features.popular import PopularVideos
@@ -24,7 +26,7 @@ from features.release import Release, current_release, open_registry
 from features.settings import Settings
 from features.user_features import UserFeatures
 from serving.catalogue import Catalogue
-from serving.channels import Channel
+from serving.channels import Channel, Scope
 from serving.channels.asking import Asked, Asker
 from serving.channels.opening import looked_up_bundle, open_asked
 from serving.errors import IndexUnavailableError, NoReleaseError
@@ -78,30 +80,44 @@ class Recaller:
         self._hidden = hidden
         self._looked_up = looked_up
 
-    def recall(self, user_id: int, top_n: int = 200, explain: bool = False) -> RecallResult:
+    def recall(
+        self,
+        user_id: int,
+        top_n: int = 200,
+        explain: bool = False,
+        *,
+        filters: VideoFilters = NO_FILTERS,
+        exclude: Sequence[int] = (),
+    ) -> RecallResult:
         """The ``top_n`` best videos that the user has not seen, with the channels that found each.
 
         Args:
             explain: also report every interest, the pruned ones included.
+            filters: what all videos of the answer have in common.
+            exclude: ids that the caller has already.
         """
         watch = Stopwatch()
+        scope = Scope(filters, self.catalogue.outside(filters))
+        hidden = np.union1d(self._hidden(), np.array(exclude, dtype=np.int64))
         try:
             with watch.stage("features"):
                 user = self._users.lookup(user_id, self._looked_up)
         except StoreUnavailableError as error:
             log.warning("features unavailable", user_id=user_id, error=str(error))
-            return self._popular_result(user_id, None, top_n, Reason.FEATURES_UNAVAILABLE, watch)
+            user, reason = _stranger(user_id, hidden), Reason.FEATURES_UNAVAILABLE
+            return self._popular_result(user, scope, top_n, reason, watch)
         if user is None:
-            return self._popular_result(user_id, None, top_n, Reason.UNKNOWN_USER, watch)
-        user = replace(user, seen=np.union1d(user.seen, self._hidden()))
-        asked = self._asker.ask(user, self.release.merge.depth_of(self._asker.channels, top_n))
+            user, reason = _stranger(user_id, hidden), Reason.UNKNOWN_USER
+            return self._popular_result(user, scope, top_n, reason, watch)
+        user = replace(user, seen=np.union1d(user.seen, hidden))
+        asked = self._asker.ask(user, self.release.merge.depth_of(self._asker.channels, top_n), scope)
         for found in asked.found.values():
             watch.add(found.seconds)
         if not asked.found.keys() - {POPULAR}:
             reason = Reason.INDEX_UNAVAILABLE if asked.left_out else Reason.NO_HISTORY
-            return self._popular_result(user_id, user, top_n, reason, watch, asked.left_out)
+            return self._popular_result(user, scope, top_n, reason, watch, asked.left_out)
         with watch.stage("merge"):
-            result = self._merge(user, asked, top_n)
+            result = self._merge(user, scope, asked, top_n)
             if explain:
                 result = replace(result, interests=explained(asked, result.candidates))
         return replace(result, stage_seconds=watch.seconds)
@@ -129,7 +145,7 @@ class Recaller:
             except IndexUnavailableError as error:
                 log.warning("channel not ready", channel=name, error=str(error))
 
-    def _merge(self, user: UserFeatures, asked: Asked, top_n: int) -> RecallResult:
+    def _merge(self, user: UserFeatures, scope: Scope, asked: Asked, top_n: int) -> RecallResult:
         lists = {name: found.lists for name, found in asked.found.items()}
         # They keep their weight, as offline, where lists are fused for many users at once.
         lists |= {name: nothing(1, 1) for name in asked.unknowing}
@@ -141,29 +157,27 @@ class Recaller:
         if len(candidates) < top_n:
             reason = reason or Reason.SHORT_LIST
             seen = np.concatenate([user.seen, video_ids])
-            candidates += self._popular_candidates(user, top_n - len(candidates), seen)
+            rest = replace(user, seen=seen)
+            candidates += self._popular_candidates(rest, scope, top_n - len(candidates))
         return RecallResult(user.user_id, self.release.version, reason, (), tuple(candidates), asked.left_out)
 
     def _popular_result(
         self,
-        user_id: int,
-        user: UserFeatures | None,
+        user: UserFeatures,
+        scope: Scope,
         top_n: int,
         reason: Reason,
         watch: Stopwatch,
         left_out: Mapping[str, LeftOut] | None = None,
     ) -> RecallResult:
         with watch.stage("merge"):
-            seen = self._hidden() if user is None else user.seen
-            candidates = tuple(self._popular_candidates(user, top_n, seen))
+            candidates = tuple(self._popular_candidates(user, scope, top_n))
         return RecallResult(
-            user_id, self.release.version, reason, (), candidates, dict(left_out or {}), watch.seconds
+            user.user_id, self.release.version, reason, (), candidates, dict(left_out or {}), watch.seconds
         )
 
-    def _popular_candidates(
-        self, user: UserFeatures | None, limit: int, exclude: Int64[np.ndarray, " S"]
-    ) -> list[Candidate]:
-        top = self._popular.top(user.segment if user else None, limit, exclude=exclude)
+    def _popular_candidates(self, user: UserFeatures, scope: Scope, limit: int) -> list[Candidate]:
+        top = self._popular.top(user.segment, limit, exclude=np.concatenate([user.seen, scope.outside]))
         origins = [(Origin(POPULAR, rank, ()),) for rank in range(len(top.video_ids))]
         return self._candidates(top.video_ids, top.scores, origins)
 
@@ -191,6 +205,11 @@ class Recaller:
             )
             for video_id, score, own, found_by, (tags, uploader) in columns
         ]
+
+
+def _stranger(user_id: int, hidden: Int64[np.ndarray, " H"]) -> UserFeatures:
+    """A user of whom nothing is known."""
+    return UserFeatures(user_id, History((), (), ()), hidden)
 
 
 def open_recaller(

@@ -65,7 +65,7 @@ def ann_recall(index: MilvusIndex, bundle: Bundle, rows: np.ndarray) -> float:
     """Share of the exact best ``DEPTH`` that ``index`` finds for the vectors of ``rows``."""
     nothing = np.empty(0, dtype=np.int64)
     queries = bundle.vectors[rows]
-    exact = ExactIndex(bundle.video_ids, bundle.vectors).search(queries, DEPTH, exclude=nothing)
+    exact = ExactIndex(bundle.items).search(queries, DEPTH, exclude=nothing)
     found = index.search(queries, DEPTH, exclude=nothing)
     # By score, not by id: where scores tie, either video is right.
     good = found.scores >= exact.scores[:, -1:] - SCORE_TOLERANCE

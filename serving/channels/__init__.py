@@ -3,15 +3,33 @@
 One file per kind of bundle: ``multi_interest`` (the exported program and a vector search), ``neighbours``
 (weights between videos), ``stored_interests`` (vectors per user and a vector search), ``popular``.
 ``opening`` makes them from a release, ``asking`` asks them all in time.
+
+Shape letters: S videos out of scope.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Int64
+
+from features.filters import NO_FILTERS, VideoFilters
 from features.merge import Merged
 from features.user_features import UserFeatures
 from serving.index import Hits
 from serving.interests import UserInterests
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which videos one request may get."""
+
+    filters: VideoFilters = NO_FILTERS
+    outside: Int64[np.ndarray, " S"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Ids of the catalogue that the filters rule out, for channels that know no attributes."""
+
+
+ANYTHING: Final = Scope()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +53,8 @@ class Channel(Protocol):
     is_remote: bool
     """Whether another process answers, so that it can be late."""
 
-    def find(self, user: UserFeatures, limit: int) -> Found | None:
-        """At most ``limit`` unseen videos; ``None`` if the bundle knows nothing of the user.
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
+        """At most ``limit`` unseen videos in ``scope``; ``None`` if the bundle knows nothing of the user.
 
         Raises:
             IndexUnavailableError: what it searches did not answer.

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from features.user_features import UserFeatures
-from serving.channels import Channel, Found
+from serving.channels import ANYTHING, Channel, Found, Scope
 from serving.errors import IndexUnavailableError
 from serving.result import LeftOut
 
@@ -49,16 +49,17 @@ class Asker:
             if channel.is_remote and len(channels) > 1
         }
 
-    def ask(self, user: UserFeatures, limit: int) -> Asked:
+    def ask(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Asked:
         """What each channel finds, those in memory while the others are waited for."""
         end = time.monotonic() + self._timeout_seconds
         futures = {
-            name: pool.submit(self.channels[name].find, user, limit) for name, pool in self._pools.items()
+            name: pool.submit(self.channels[name].find, user, limit, scope)
+            for name, pool in self._pools.items()
         }
         asked = Asked()
         for name, channel in self.channels.items():
             if name not in futures:
-                _note(asked, name, partial(channel.find, user, limit))
+                _note(asked, name, partial(channel.find, user, limit, scope))
         for name, future in futures.items():
             _note(asked, name, partial(_in_time, future, end))
         in_order = {name: asked.found[name] for name in self.channels if name in asked.found}

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from features.profile import tokens_of
 from features.user_features import UserFeatures
-from serving.channels import Found
+from serving.channels import ANYTHING, Found, Scope
 from serving.channels.vector_search import VectorSearch, merged_hits
 from serving.interests import InterestExtractor
 from serving.result import Stopwatch
@@ -19,7 +19,7 @@ class MultiInterestChannel:
         self._extractor = extractor
         self._search = search
 
-    def find(self, user: UserFeatures, limit: int) -> Found | None:
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         """See ``Channel``."""
         watch = Stopwatch()
         with watch.stage("interests"):
@@ -29,7 +29,7 @@ class MultiInterestChannel:
         if interests is None:
             return None
         with watch.stage("search"):
-            hits = self._search.search(interests, limit, seen=user.seen)
+            hits = self._search.search(interests, limit, seen=user.seen, filters=scope.filters)
         return Found(merged_hits(hits, limit), interests, hits, seconds=watch.seconds)
 
     def check(self) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from features.neighbours import Neighbours
 from features.schema import PAD_ROW
 from features.user_features import UserFeatures
-from serving.channels import Found
+from serving.channels import ANYTHING, Found, Scope
 from serving.result import Stopwatch
 
 
@@ -17,13 +17,13 @@ class NeighboursChannel:
     def __init__(self, neighbours: Neighbours) -> None:
         self._neighbours = neighbours
 
-    def find(self, user: UserFeatures, limit: int) -> Found | None:
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         """See ``Channel``."""
         if not self._neighbours.knows(user.history):
             return None
         watch = Stopwatch()
         with watch.stage("neighbours"):
-            rows = self._neighbours.vocabulary.rows_of(user.seen)
+            rows = self._neighbours.vocabulary.rows_of(np.concatenate([user.seen, scope.outside]))
             places = rows[rows != PAD_ROW] - 1
             seen = (np.zeros(len(places), dtype=np.int64), places)
             lists = self._neighbours.find([user.history], seen, limit)

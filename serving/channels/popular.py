@@ -5,7 +5,7 @@ import numpy as np
 from features.merge import Merged
 from features.popular import PopularVideos
 from features.user_features import UserFeatures
-from serving.channels import Found
+from serving.channels import ANYTHING, Found, Scope
 from serving.result import NO_INTEREST
 
 
@@ -17,9 +17,10 @@ class PopularChannel:
     def __init__(self, popular: PopularVideos) -> None:
         self._popular = popular
 
-    def find(self, user: UserFeatures, limit: int) -> Found | None:
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         """See ``Channel``; of everybody it is known that they are one of all."""
-        top = self._popular.top(user.segment, limit, exclude=user.seen)
+        hidden = np.concatenate([user.seen, scope.outside])
+        top = self._popular.top(user.segment, limit, exclude=hidden)
         nobody = np.full((1, len(top.video_ids)), NO_INTEREST, dtype=np.int64)
         return Found(Merged(top.video_ids[None], top.scores[None], nobody))
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from features.user_features import UserFeatures
 from features.user_vectors import StoredVectors
-from serving.channels import Found
+from serving.channels import ANYTHING, Found, Scope
 from serving.channels.vector_search import VectorSearch, merged_hits
 from serving.interests import UserInterests
 from serving.result import Stopwatch
@@ -25,7 +25,7 @@ class StoredInterestsChannel:
         self._search = search
         self._is_looked_up = is_looked_up
 
-    def find(self, user: UserFeatures, limit: int) -> Found | None:
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         """See ``Channel``."""
         own = (user.vectors if self._is_looked_up else None) or self._stored.of_user(user.user_id)
         if own is None:
@@ -34,7 +34,7 @@ class StoredInterestsChannel:
         interests = UserInterests(own.vectors, own.weights / own.weights.sum(), everyone)
         watch = Stopwatch()
         with watch.stage("search"):
-            hits = self._search.search(interests, limit, seen=user.seen)
+            hits = self._search.search(interests, limit, seen=user.seen, filters=scope.filters)
         return Found(merged_hits(hits, limit), interests, hits, seconds=watch.seconds)
 
     def check(self) -> None:

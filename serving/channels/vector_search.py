@@ -6,6 +6,7 @@ Shape letters: K interests, D dimensions, S videos seen, M hits per interest.
 import numpy as np
 from jaxtyping import Int64
 
+from features.filters import NO_FILTERS, VideoFilters
 from features.merge import NO_VIDEO, Merged, merge_hits
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
@@ -24,7 +25,14 @@ class VectorSearch:
         self._index = index
         self._vocabulary = vocabulary
 
-    def search(self, interests: UserInterests, limit: int, *, seen: Int64[np.ndarray, " S"]) -> Hits:
+    def search(
+        self,
+        interests: UserInterests,
+        limit: int,
+        *,
+        seen: Int64[np.ndarray, " S"],
+        filters: VideoFilters = NO_FILTERS,
+    ) -> Hits:
         """Hits in one row per interest; interests that are not searched found nothing.
 
         Raises:
@@ -32,7 +40,7 @@ class VectorSearch:
         """
         searched = np.flatnonzero(interests.is_searched)
         known = seen[self._vocabulary.rows_of(seen) != PAD_ROW]
-        found = self._index.search(interests.vectors[searched], limit, exclude=known)
+        found = self._index.search(interests.vectors[searched], limit, exclude=known, filters=filters)
         shape = (len(interests.vectors), found.video_ids.shape[1])
         video_ids = np.full(shape, NO_VIDEO, dtype=np.int64)
         scores = np.full(shape, -np.inf, dtype=np.float32)

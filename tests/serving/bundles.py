@@ -6,7 +6,7 @@ the one before it. The activation of each is its share of those two watches' pos
 Shape letters: V videos, D dimensions.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +54,11 @@ from features.schema import (
 from features.settings import Settings
 from features.user_vectors import pack_user_vectors
 from features.vocabulary import Vocabulary
+from serving.index import ExactIndex
 
 HISTORY_LENGTH = 4
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+"""A video is published as many days later as its id says."""
 
 # Cooking (tag 1) points along the first axis, football (tag 2) along the second; 50 is in between and, as
 # the last of the vocabulary, the least popular.
@@ -85,6 +88,13 @@ def write_interests(
         update={"num_interests": 2, "dim": vectors.shape[1], "history_length": HISTORY_LENGTH}
     )
     return write_bundle(settings.bundles, manifest, write_files)
+
+
+def exact_index(
+    video_ids: Int64[np.ndarray, " V"] = VIDEO_IDS, vectors: Float32[np.ndarray, "V D"] = VECTORS
+) -> ExactIndex:
+    """The videos of such a bundle, searched exactly."""
+    return ExactIndex(item_table(video_ids, vectors, _videos(video_ids)))
 
 
 def write_ranking(settings: Settings, lists: dict[str | None, list[int]], version: str = "p1") -> Path:
@@ -151,9 +161,9 @@ def _videos(video_ids: np.ndarray) -> pa.Table:
             UPLOADER_ID: [known[0].get(i, 0) for i in ids],
             TAG_IDS: pa.array([known[1].get(i) for i in ids], pa.list_(pa.int64())),
             CATEGORY: pa.array([None if i == 10 else "any" for i in ids], pa.string()),
-            DURATION_SECONDS: [15.0 for _ in ids],
-            PUBLISHED_AT: pa.array([datetime(2026, 1, 1, tzinfo=UTC) for _ in ids], TIMESTAMP),
-            LANGUAGE: pa.array([None for _ in ids], pa.string()),
+            DURATION_SECONDS: pa.array([None if i == 20 else float(i) for i in ids], pa.float64()),
+            PUBLISHED_AT: pa.array([FIRST + timedelta(days=i) for i in ids], TIMESTAMP),
+            LANGUAGE: pa.array([{30: "en", 40: 'd"e'}.get(i) for i in ids], pa.string()),
         }
     )
 

@@ -2,21 +2,24 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import numpy as np
 import psutil
 import pytest
 
 from features.bundle import open_bundle
+from features.filters import VideoFilters
+from features.merge import NO_VIDEO
 from features.settings import Settings
 from serving.collection import build_collection, collection_name
 from serving.embedded import milvus_server
 from serving.errors import IndexUnavailableError
-from serving.index import CandidateIndex, ExactIndex
+from serving.index import CandidateIndex
 from serving.milvus import MilvusConnection
 from serving.milvus_index import MilvusIndex
 from serving.settings import ServingSettings
-from tests.serving.bundles import VECTORS, VIDEO_IDS, unit_vectors, write_interests
+from tests.serving.bundles import FIRST, VECTORS, VIDEO_IDS, exact_index, unit_vectors, write_interests
 from tests.serving.conftest import free_port, slow_machine
 
 COOKING_AND_FOOTBALL = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
@@ -37,7 +40,7 @@ def milvus_index(
 @pytest.fixture(params=["exact", pytest.param("milvus", marks=pytest.mark.server)])
 def index(request: pytest.FixtureRequest, settings: Settings) -> Iterator[CandidateIndex]:
     if request.param == "exact":
-        yield ExactIndex(VIDEO_IDS, VECTORS)
+        yield exact_index()
     else:
         yield milvus_index(settings, request.getfixturevalue("milvus"), VIDEO_IDS, VECTORS)
 
@@ -51,6 +54,28 @@ def test_one_ranking_per_query_best_first(index: CandidateIndex) -> None:
 def test_scores_are_inner_products(index: CandidateIndex) -> None:
     hits = index.search(COOKING_AND_FOOTBALL, 2, exclude=NOTHING)
     assert hits.scores == pytest.approx(np.array([[1.0, 0.9], [1.0, 0.8]]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [  # 10 has no category, 20 no duration, only 30 and 40 have a language
+        (VideoFilters(categories=("any",)), {20, 30, 40, 50}),
+        (VideoFilters(excluded_categories=("any",)), {10}),
+        (VideoFilters(excluded_categories=("other",)), {10, 20, 30, 40, 50}),
+        (VideoFilters(categories=()), set()),
+        (VideoFilters(languages=("en", "")), {30}),
+        (VideoFilters(languages=('d"e',)), {40}),
+        (VideoFilters(min_duration_seconds=30), {30, 40, 50}),
+        (VideoFilters(max_duration_seconds=30), {10, 30}),
+        (VideoFilters(published_after=FIRST + timedelta(days=40)), {40, 50}),
+        (VideoFilters(min_duration_seconds=10, max_duration_seconds=40, languages=("en",)), {30}),
+    ],
+)
+def test_a_filter_lets_the_same_videos_through_everywhere(
+    index: CandidateIndex, filters: VideoFilters, expected: set[int]
+) -> None:
+    hits = index.search(COOKING_AND_FOOTBALL, 5, exclude=NOTHING, filters=filters)
+    assert {*hits.video_ids.ravel().tolist()} - {NO_VIDEO} == expected
 
 
 def test_excluded_videos_make_room_for_the_next_best(index: CandidateIndex) -> None:
@@ -83,7 +108,7 @@ def test_milvus_ranks_like_exact_search(settings: Settings, milvus: ServingSetti
     video_ids = np.random.default_rng(1).permutation(5_000)[:1_000].astype(np.int64)
     vectors = unit_vectors(1_000, 16)
     queries, seen = unit_vectors(4, 16, seed=2), video_ids[::3]
-    exact = ExactIndex(video_ids, vectors).search(queries, 50, exclude=seen)
+    exact = exact_index(video_ids, vectors).search(queries, 50, exclude=seen)
     found = milvus_index(settings, milvus, video_ids, vectors).search(queries, 50, exclude=seen)
     assert found.video_ids.tolist() == exact.video_ids.tolist()
     assert found.scores == pytest.approx(exact.scores, abs=1e-5)

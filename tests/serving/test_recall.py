@@ -22,6 +22,7 @@ from jaxtyping import Float32, Int64
 
 from features.bundle import Bundle, open_bundle
 from features.capacity import Capacity
+from features.filters import NO_FILTERS, VideoFilters
 from features.history import History
 from features.merge_config import INTERESTS, POPULAR
 from features.popular import PopularVideos
@@ -32,12 +33,12 @@ from serving.catalogue import Catalogue
 from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.vector_search import VectorSearch
 from serving.errors import IndexUnavailableError
-from serving.index import CandidateIndex, ExactIndex, Hits
+from serving.index import CandidateIndex, Hits
 from serving.interests import InterestExtractor, UserInterests
 from serving.lookup import TimedLookup
 from serving.recall import Recaller
 from serving.result import Candidate, Reason
-from tests.serving.bundles import VECTORS, VIDEO_IDS, write_interests, write_ranking
+from tests.serving.bundles import VIDEO_IDS, exact_index, write_interests, write_ranking
 from tests.serving.users import NOW, PLAYED, POSITIVE, BrokenStore, timed, user
 
 BOTH = [(20, POSITIVE), (10, POSITIVE)]
@@ -48,7 +49,12 @@ class LostIndex:
     """An index that does not answer."""
 
     def search(
-        self, queries: Float32[np.ndarray, "K D"], limit: int, *, exclude: Int64[np.ndarray, " S"]
+        self,
+        queries: Float32[np.ndarray, "K D"],
+        limit: int,
+        *,
+        exclude: Int64[np.ndarray, " S"],
+        filters: VideoFilters = NO_FILTERS,
     ) -> Hits:
         raise IndexUnavailableError("Milvus does not answer; start it")
 
@@ -81,7 +87,7 @@ def recaller(
     interests = open_bundle(write_interests(settings))
     ranking = open_bundle(write_ranking(settings, popular)) if popular else None
     bundles = {INTERESTS: interests} | ({POPULAR: ranking} if ranking else {})
-    search = VectorSearch(index or ExactIndex(VIDEO_IDS, VECTORS), interests.vocabulary)
+    search = VectorSearch(index or exact_index(), interests.vocabulary)
     return Recaller(
         Release("r1", "live", {}, {}, datetime(2026, 1, 22), 1),  # noqa: DTZ001 - as the registry stores it
         users=lookup or timed(*users),
@@ -213,3 +219,13 @@ def test_everything_seen_gives_an_empty_list_and_the_reason(settings: Settings) 
     seen = user(1, BOTH, seen=VIDEO_IDS.tolist())
     result = recaller(settings, seen).recall(1, 3)
     assert (result.candidates, result.reason) == ((), Reason.SHORT_LIST)
+
+
+def test_filters_and_the_callers_own_list_hold_for_every_candidate(settings: Settings) -> None:
+    served = recaller(settings, user(1, BOTH), popular={None: [50, 40, 30]})
+    short = VideoFilters(max_duration_seconds=40)
+    assert listed(served.recall(1, 5, filters=short).candidates) == [(30, 0), (40, 1)]
+    assert listed(served.recall(1, 5, exclude=[30]).candidates) == [(40, 1), (50, 0)]
+    unknown = served.recall(999, 5, filters=short, exclude=[30]).candidates
+    assert listed(unknown) == [(40, -1), (10, -1)]
+    assert served.recall(1, 5, filters=VideoFilters(languages=("fr",))).candidates == ()

@@ -23,17 +23,16 @@ from features.release import Release
 from features.settings import Settings
 from features.user_features import UserFeatures
 from serving.catalogue import Catalogue
-from serving.channels import Channel, Found
+from serving.channels import ANYTHING, Channel, Found, Scope
 from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.neighbours import NeighboursChannel
 from serving.channels.popular import PopularChannel
 from serving.channels.vector_search import VectorSearch
 from serving.errors import IndexUnavailableError
-from serving.index import ExactIndex
 from serving.interests import InterestExtractor
 from serving.recall import Recaller
 from serving.result import LeftOut, Origin, Reason, RecallResult
-from tests.serving.bundles import VECTORS, VIDEO_IDS, write_interests, write_neighbours, write_ranking
+from tests.serving.bundles import exact_index, write_interests, write_neighbours, write_ranking
 from tests.serving.users import POSITIVE, timed, user
 
 BOTH = user(1, [(20, POSITIVE), (10, POSITIVE)])
@@ -45,7 +44,7 @@ class Lost:
 
     is_remote = True
 
-    def find(self, user: UserFeatures, limit: int) -> Found | None:
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         raise IndexUnavailableError("Milvus does not answer; start it")
 
     def check(self) -> None:
@@ -56,7 +55,7 @@ def recaller(settings: Settings, weights: dict[str, float], **instead: Channel) 
     interests = open_bundle(write_interests(settings))
     cooc = open_bundle(write_neighbours(settings, {(10, 50): 0.5, (10, 40): 0.4}))
     ranking = open_bundle(write_ranking(settings, {None: [50, 30, 20]}))
-    search = VectorSearch(ExactIndex(VIDEO_IDS, VECTORS), interests.vocabulary)
+    search = VectorSearch(exact_index(), interests.vocabulary)
     channels: dict[str, Channel] = {
         "interests": MultiInterestChannel(InterestExtractor(interests), search),
         "cooc": NeighboursChannel(Neighbours.of(cooc)),

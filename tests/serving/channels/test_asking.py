@@ -8,7 +8,7 @@ import pytest
 
 from features.merge import Merged
 from features.user_features import UserFeatures
-from serving.channels import Channel, Found
+from serving.channels import ANYTHING, Channel, Found, Scope
 from serving.channels.asking import Asked, Asker
 from serving.errors import IndexUnavailableError
 from serving.result import LeftOut
@@ -25,7 +25,7 @@ class Answering:
         self._video_id = video_id
         self._after = after
 
-    def find(self, user: UserFeatures, limit: int) -> Found | None:
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         if self._after is not None:
             self._after.wait(20)
         if self._video_id is None:
@@ -41,7 +41,7 @@ class Lost:
 
     is_remote = True
 
-    def find(self, user: UserFeatures, limit: int) -> Found | None:
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         raise IndexUnavailableError("Milvus does not answer; start it")
 
     def check(self) -> None:
@@ -87,7 +87,7 @@ def test_remote_channels_are_asked_at_the_same_time() -> None:
     together = threading.Barrier(2)
 
     class Meeting(Answering):
-        def find(self, user: UserFeatures, limit: int) -> Found | None:
+        def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
             together.wait(20)  # each needs the other
             return super().find(user, limit)
 

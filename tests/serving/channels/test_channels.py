@@ -17,11 +17,10 @@ from serving.channels.neighbours import NeighboursChannel
 from serving.channels.popular import PopularChannel
 from serving.channels.stored_interests import StoredInterestsChannel
 from serving.channels.vector_search import VectorSearch
-from serving.index import ExactIndex
 from serving.interests import InterestExtractor
 from tests.serving.bundles import (
-    VECTORS,
     VIDEO_IDS,
+    exact_index,
     write_interests,
     write_neighbours,
     write_ranking,
@@ -35,7 +34,7 @@ EVERYBODY = user(1, WATCHED, segment="young")
 
 
 def search(settings: Settings) -> VectorSearch:
-    return VectorSearch(ExactIndex(VIDEO_IDS, VECTORS), open_bundle(write_interests(settings)).vocabulary)
+    return VectorSearch(exact_index(), open_bundle(write_interests(settings)).vocabulary)
 
 
 def multi_interest(settings: Settings) -> Channel:
