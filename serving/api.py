@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from features.filters import VideoFilters
+from features.merge_config import Arrangement
+from features.merge_config import MergeConfig
 from serving.result import LeftOut, Reason
 
 ANSWER: dict[str, Any] = {
@@ -83,6 +85,9 @@ class RecallRequest(BaseModel):
         default=[], max_length=2000, description="videos that the caller has already"
     )
     filters: FiltersBody = FiltersBody()
+    arrange: Arrangement | None = Field(
+        default=None, description="variety and limits, instead of those that the release came with"
+    )
     record: bool = Field(
         default=True, description="note the candidates as exposures; false for looks of people and tests"
     )
@@ -151,8 +156,16 @@ class ReleaseResponse(BaseModel):
             "example": {
                 "version": "20260131T120000-123456-9f2c1a7b",
                 "revision": 4,
-                "bundles": {"interests": "single_activation/20260131T120000-123456"},
+                "bundles": {
+                    "interests": "single_activation/20260131T120000-123456",
+                    "ease": "ease/20260131T114500-654321",
+                },
                 "collections": {"interests": "videos_single_activation_20260131T120000_123456"},
+                "merge": {
+                    "weights": {"interests": 0.6, "ease": 0.4},
+                    "fusion": "reciprocal_rank",
+                    "depth": 500,
+                },
                 "created_at": "2026-01-31T12:05:00Z",
             }
         }
@@ -161,7 +174,8 @@ class ReleaseResponse(BaseModel):
     version: str
     revision: int = Field(description="grows by one with every flip")
     bundles: dict[str, str] = Field(description="bundle of each channel")
-    collections: dict[str, str] = Field(description="Milvus collection of each channel")
+    collections: dict[str, str] = Field(description="Milvus collection of each channel that searches one")
+    merge: MergeConfig = Field(description="how the channels become one list")
     created_at: datetime
 
 

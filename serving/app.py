@@ -97,6 +97,7 @@ def _add_recall(app: FastAPI, parts: Parts) -> None:
             request.explain,
             filters=request.filters.as_filters(datetime.now(UTC)),
             exclude=request.exclude,
+            arrangement=request.arrange,
         )
         result = replace(result, arm=arm)
         metrics.count_answer(result, time.perf_counter() - started)
@@ -113,6 +114,7 @@ def _add_recall(app: FastAPI, parts: Parts) -> None:
             revision=found.revision,
             bundles=found.bundles,
             collections=found.collections,
+            merge=found.merge,
             created_at=found.created_at.replace(tzinfo=UTC),
         )
 

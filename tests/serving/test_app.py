@@ -198,6 +198,7 @@ def test_a_flip_is_picked_up_without_a_restart(
     release = served.client.get("/v1/release").json()
     assert (release["version"], release["revision"]) == (second, 2)
     assert release["bundles"] == {"interests": "tiny/v2", "popular": "popularity/p1"}
+    assert (release["merge"]["weights"], release["merge"]["fusion"]) == ({}, "reciprocal_rank")
     assert served.client.post("/v1/recall", json={"user_id": 1}).json()["release"] == second
     rollback(settings=settings, serving_settings=milvus)
     assert served.live.refresh()
