@@ -1,11 +1,10 @@
 """Hits of several interests to one ranked list; offline evaluation and serving run this same code.
 
-A video that several interests found stays once, under the interest that scores it highest; this is
-the max read-out of multi-interest retrieval. ``diversify`` trades score for variety afterwards. Both come
-from the aggregation module of ComiRec (Cen et al., Controllable Multi-Interest Framework for
-Recommendation, KDD 2020).
+A video that several interests found stays once, under the interest that scores it highest: the max read-out
+of multi-interest retrieval, as in ComiRec (Cen et al., Controllable Multi-Interest Framework for
+Recommendation, KDD 2020). ``features/arrange.py`` trades score for variety afterwards.
 
-Shape letters: B users, K interests, M hits per interest, N results, C candidates of the merge.
+Shape letters: B users, K interests, M hits per interest, N results.
 """
 
 import warnings
@@ -63,41 +62,6 @@ def merge_hits(
     missing, hits = places == NO_PLACE, places + row_start
     interests = by_id.ravel()[hits] % width // depth
     return Merged(np.where(missing, NO_VIDEO, ids[hits]), kept, np.where(missing, -1, interests))
-
-
-def diversify(
-    candidates: Merged, categories: Int64[np.ndarray, "B C"], top_n: int, *, diversity: float
-) -> Merged:
-    """``top_n`` of the candidates, chosen greedily for score and for variety of categories.
-
-    Each step takes the candidate with the greatest score + diversity * (chosen ones of another category),
-    so that the list S tends to maximise the sum of its scores + diversity * (pairs of different categories
-    in S). 0 keeps the order of ``merge_hits``; ties go to the earlier candidate. The scores stay those of
-    the search, so they need not descend any more.
-
-    Args:
-        candidates: more than ``top_n``, or there is nothing to choose: merge with a greater ``top_n`` first.
-        categories: of each candidate, such as its first tag; negative is unknown, which differs from none.
-        diversity: lambda of the paper, in units of the score.
-    """
-    if diversity < 0:
-        raise ValueError(f"diversity is {diversity}; it must be at least 0")
-    users = np.arange(len(candidates.video_ids))
-    is_known = categories >= 0
-    worth = candidates.scores.astype(np.float64)
-    chosen = np.empty((len(users), min(top_n, worth.shape[1])), dtype=np.int64)
-    for rank in range(chosen.shape[1]):
-        best = worth.argmax(axis=1)
-        chosen[:, rank] = np.where(np.isneginf(worth[users, best]), -1, best)
-        category = categories[users, best][:, None]
-        worth += diversity * (is_known & (category >= 0) & (categories != category))
-        worth[users, best] = -np.inf
-    missing = chosen < 0
-    return Merged(
-        np.where(missing, NO_VIDEO, np.take_along_axis(candidates.video_ids, chosen, axis=1)),
-        np.where(missing, -np.inf, np.take_along_axis(candidates.scores, chosen, axis=1)),
-        np.where(missing, -1, np.take_along_axis(candidates.interests, chosen, axis=1)),
-    )
 
 
 def nothing(num_users: int, width: int) -> Merged:

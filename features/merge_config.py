@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from features.errors import BadInputError
 
@@ -17,6 +25,29 @@ INTERESTS: Final = "interests"
 """Channel of the multi-interest bundle: every release has one."""
 POPULAR: Final = "popular"
 """Channel of the ranking bundle: without a weight it only answers and fills where the others cannot."""
+
+
+class Arrangement(BaseModel):
+    """Variety and limits of an answer; nothing set leaves the list as the channels made it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    category_diversity: NonNegativeFloat = 0.0
+    """Worth of each chosen video of another category (first tag), where the best score is 1."""
+    vector_diversity: float = Field(default=0.0, ge=0, lt=1)
+    """Weight of being unlike what was chosen, against the score."""
+    max_per_uploader: PositiveInt | None = None
+    """Videos of one uploader in an answer."""
+    max_per_tag: PositiveInt | None = None
+    """Videos with one tag in an answer."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it changes any list."""
+        return self != AS_IT_IS
+
+
+AS_IT_IS = Arrangement()
 
 
 class MergeConfig(BaseModel):
@@ -30,6 +61,8 @@ class MergeConfig(BaseModel):
     """How lists of different scores are added, see ``features/merge.py``."""
     depth: PositiveInt = 500
     """Places of a channel's list that are fused; what lies deeper counts as not found."""
+    arrange: Arrangement = AS_IT_IS
+    """Variety and limits of the fused list, see ``features/arrange.py``."""
 
     @model_validator(mode="after")
     def _somebody_is_asked(self) -> "MergeConfig":
@@ -45,7 +78,8 @@ class MergeConfig(BaseModel):
 
     def depth_of(self, channels: Iterable[str], top_n: int) -> int:
         """Places that each of ``channels`` is asked for, so that ``top_n`` can be made of them."""
-        return max(self.depth, top_n) if len(self.asked(channels)) > 1 else top_n
+        is_deep = len(self.asked(channels)) > 1 or self.arrange.is_set
+        return max(self.depth, top_n) if is_deep else top_n
 
     def require_fit(self, channels: Iterable[str]) -> None:
         """Raises ``BadInputError`` unless the weights name these channels; ``popular`` needs none."""
@@ -86,7 +120,7 @@ def read_merge_config(path: Path) -> MergeConfig:
 
 
 def parse_merge(options: Sequence[str]) -> MergeConfig:
-    """``weights=interests:.6,ease:.4``, ``fusion=geometric``, ``depth=300`` in any order.
+    """``weights=interests:.6,ease:.4``, ``fusion=geometric``, ``max_per_uploader=3`` and so on.
 
     Raises:
         BadInputError: an unknown key or an unusable value.
@@ -98,11 +132,13 @@ def parse_merge(options: Sequence[str]) -> MergeConfig:
     if "weights" in values:
         pairs = [part.partition(":") for part in values["weights"].split(",")]
         values["weights"] = {name.strip(): weight.strip() for name, _, weight in pairs}
+    arrange = {name: values.pop(name) for name in Arrangement.model_fields if name in values}
     try:
-        return MergeConfig.model_validate(values)
+        return MergeConfig.model_validate(values | ({"arrange": arrange} if arrange else {}))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BadInputError(
             f"cannot merge by {list(options)}: {problems}. Write weights=NAME:WEIGHT,NAME:WEIGHT, "
-            "fusion=arithmetic|geometric|reciprocal_rank or depth=PLACES"
+            "fusion=arithmetic|geometric|reciprocal_rank, depth=PLACES, "
+            f"{'=, '.join(Arrangement.model_fields)}="
         ) from error

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from features.filters import VideoFilters
-from features.merge_config import Arrangement
-from features.merge_config import MergeConfig
+from features.merge_config import Arrangement, MergeConfig
 from serving.result import LeftOut, Reason
 
 ANSWER: dict[str, Any] = {

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from features.bundle import ATTRIBUTES, Bundle
 from features.filters import VideoFilters
 from features.schema import DURATION_SECONDS, PAD_ROW, TAG_IDS, UPLOADER_ID, VIDEO_ID
+from features.video_facts import BundleFacts
 from features.vocabulary import Vocabulary
 
 NO_UPLOADER = -1
@@ -21,6 +22,7 @@ class Catalogue:
 
     def __init__(self, bundle: Bundle) -> None:
         self.vocabulary: Vocabulary = bundle.vocabulary
+        self.facts = BundleFacts(bundle)
         self._items = bundle.items.select([VIDEO_ID, *ATTRIBUTES])
         uploaders = pc.fill_null(bundle.items[UPLOADER_ID], NO_UPLOADER)
         self._uploaders = uploaders.to_numpy()

@@ -14,13 +14,14 @@ import numpy as np
 import structlog
 from jaxtyping import Int64
 
+from features.arrange import arrange
 from features.bundle import Bundle
 from features.channels import reopen_channels
 from features.errors import StoreUnavailableError
 from features.filters import NO_FILTERS, VideoFilters
 from features.history import History
 from features.merge import NO_VIDEO, fuse, nothing
-from features.merge_config import INTERESTS, POPULAR
+from features.merge_config import INTERESTS, POPULAR, Arrangement, MergeConfig
 from features.popular import PopularVideos
 from features.release import Release, current_release, open_registry
 from features.settings import Settings
@@ -88,6 +89,7 @@ class Recaller:
         *,
         filters: VideoFilters = NO_FILTERS,
         exclude: Sequence[int] = (),
+        arrangement: Arrangement | None = None,
     ) -> RecallResult:
         """The ``top_n`` best videos that the user has not seen, with the channels that found each.
 
@@ -95,8 +97,12 @@ class Recaller:
             explain: also report every interest, the pruned ones included.
             filters: what all videos of the answer have in common.
             exclude: ids that the caller has already.
+            arrangement: instead of the release's own.
         """
         watch = Stopwatch()
+        merge = self.release.merge
+        if arrangement is not None:
+            merge = merge.model_copy(update={"arrange": arrangement})
         scope = Scope(filters, self.catalogue.outside(filters))
         hidden = np.union1d(self._hidden(), np.array(exclude, dtype=np.int64))
         try:
@@ -110,14 +116,14 @@ class Recaller:
             user, reason = _stranger(user_id, hidden), Reason.UNKNOWN_USER
             return self._popular_result(user, scope, top_n, reason, watch)
         user = replace(user, seen=np.union1d(user.seen, hidden))
-        asked = self._asker.ask(user, self.release.merge.depth_of(self._asker.channels, top_n), scope)
+        asked = self._asker.ask(user, merge.depth_of(self._asker.channels, top_n), scope)
         for found in asked.found.values():
             watch.add(found.seconds)
         if not asked.found.keys() - {POPULAR}:
             reason = Reason.INDEX_UNAVAILABLE if asked.left_out else Reason.NO_HISTORY
             return self._popular_result(user, scope, top_n, reason, watch, asked.left_out)
         with watch.stage("merge"):
-            result = self._merge(user, scope, asked, top_n)
+            result = self._merge(user, scope, asked, merge, top_n)
             if explain:
                 result = replace(result, interests=explained(asked, result.candidates))
         return replace(result, stage_seconds=watch.seconds)
@@ -145,11 +151,14 @@ class Recaller:
             except IndexUnavailableError as error:
                 log.warning("channel not ready", channel=name, error=str(error))
 
-    def _merge(self, user: UserFeatures, scope: Scope, asked: Asked, top_n: int) -> RecallResult:
+    def _merge(
+        self, user: UserFeatures, scope: Scope, asked: Asked, merge: MergeConfig, top_n: int
+    ) -> RecallResult:
         lists = {name: found.lists for name, found in asked.found.items()}
         # They keep their weight, as offline, where lists are fused for many users at once.
         lists |= {name: nothing(1, 1) for name in asked.unknowing}
-        merged = fuse(lists, self.release.merge, top_n)
+        fused = fuse(lists, merge, merge.depth_of(self._asker.channels, top_n))
+        merged = arrange(fused, self.catalogue.facts, merge.arrange, top_n)
         kept = merged.video_ids[0] != NO_VIDEO
         video_ids = merged.video_ids[0][kept]
         candidates = self._candidates(video_ids, merged.scores[0][kept], origins_of(video_ids, asked))

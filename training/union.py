@@ -16,6 +16,7 @@ import numpy as np
 import structlog
 from jaxtyping import Int64
 
+from features.arrange import FactsOf, arrange
 from features.bundle import Bundle
 from features.channels import open_channels
 from features.errors import BadInputError
@@ -25,6 +26,7 @@ from features.merge_config import Fusion, MergeConfig
 from features.popular import PopularVideos
 from features.positives import PositiveRule
 from features.settings import Settings
+from features.video_facts import facts_of_channels
 from training.catalogue import Catalogue
 from training.dataset import IdLists, WatchLog
 from training.evaluation import Half, Judgement, in_half, judge, part_of
@@ -43,23 +45,33 @@ class UnionRanker:
 
     Args:
         finders: by channel.
+        facts_of: what the merge's arrangement needs to know of candidates.
     """
 
-    def __init__(self, finders: Mapping[str, Finder], merge: MergeConfig, popular: PopularVideos) -> None:
+    def __init__(
+        self,
+        finders: Mapping[str, Finder],
+        merge: MergeConfig,
+        popular: PopularVideos,
+        facts_of: FactsOf,
+    ) -> None:
         self._finders, self._merge, self._popular = finders, merge, popular
+        self._facts_of = facts_of
 
     @classmethod
     def of(cls, bundles: Mapping[str, Bundle], merge: MergeConfig) -> "UnionRanker":
         """From bundles by channel."""
         finders = {name: open_ranker(bundles[name]) for name in merge.asked(bundles)}
-        return cls(finders, merge, PopularVideos.of_channels(bundles))
+        return cls(finders, merge, PopularVideos.of_channels(bundles), facts_of_channels(bundles))
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
         depth = self._merge.depth_of(self._finders, top_n)
         asked = self._merge.asked(self._finders)
         lists = {name: self._finders[name].find(past, user_ids, depth) for name in asked}
-        return Ranked(self._filled(fuse(lists, self._merge, top_n), past, user_ids, top_n))
+        fused = fuse(lists, self._merge, depth)
+        best = arrange(fused, self._facts_of, self._merge.arrange, top_n)
+        return Ranked(self._filled(best, past, user_ids, top_n))
 
     def _filled(self, lists: Merged, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Merged:
         shape = (len(user_ids), top_n)
@@ -123,12 +135,12 @@ def tune_union(bundles: Sequence[str | Path], start: datetime, end: datetime, *,
     channels = open_channels(bundles)
     watches = WatchLog(Lake(settings), end, common_rule(channels))
     past, catalogue, targets = Past.read(watches, start), Catalogue.read(watches), watches.targets(start, end)
-    popular = PopularVideos.of_channels(channels)
+    popular, facts_of = PopularVideos.of_channels(channels), facts_of_channels(channels)
 
     def judged(finders: Mapping[str, Finder], merge: MergeConfig, half: Half) -> Judgement:
         users = targets.keys[in_half(targets.keys, half)]
         wanted: IdLists = part_of(targets, users)
-        return judge(UnionRanker(finders, merge, popular), past, wanted, catalogue)
+        return judge(UnionRanker(finders, merge, popular, facts_of), past, wanted, catalogue)
 
     finders = {name: open_ranker(bundle) for name, bundle in channels.items()}
     remembered = {name: _Remembered(finder) for name, finder in finders.items()}

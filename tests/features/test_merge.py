@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from features.merge import FLOOR, Fusion, Merged, diversify, merge_channels, merge_hits
+from features.merge import FLOOR, Fusion, Merged, merge_channels, merge_hits
 
 
 def test_a_video_found_twice_stays_under_its_best_interest() -> None:
@@ -73,70 +73,6 @@ def test_any_hits_are_merged_by_the_rule() -> None:
             columns = (merged.video_ids[user], merged.scores[user], merged.interests[user])
             found = [row for row in zip(*(c.tolist() for c in columns), strict=True) if row[0] != -1]
             assert found == slowly_merged(ids[user], scores[user], depth)
-
-
-# Best first; categories: 1, 1, 1, 2, 3.
-CANDIDATES = Merged(
-    np.array([[10, 11, 12, 13, 14]]), np.array([[0.9, 0.8, 0.7, 0.5, 0.4]]), np.array([[0, 0, 1, 1, 0]])
-)
-CATEGORIES = np.array([[1, 1, 1, 2, 3]])
-
-
-@pytest.mark.parametrize(
-    ("diversity", "expected"),
-    [
-        (0.0, [10, 11, 12, 13]),
-        # After 10 (.9): 11 .8, 13 .5 + .2 = .7, 14 .6. After 11: 12 .7, 13 .5 + .4 = .9, 14 .8; then
-        # 12 .7 + .2 = .9 and 14 .4 + .6 = 1.
-        (0.2, [10, 11, 13, 14]),
-        # After 10: 11 .8, 13 .5 + .4 = .9, 14 .8. After 13: 11 .8 + .4 = 1.2, 14 .4 + .8 = 1.2: the earlier
-        # one. Then 12 .7 + .4 = 1.1, 14 .4 + 1.2 = 1.6.
-        (0.4, [10, 13, 11, 14]),
-        # After 10: 11 .8, 13 1.5, 14 1.4. After 13: 11 1.8, 12 1.7, 14 .4 + 2 = 2.4. Then 11 .8 + 2.
-        (1.0, [10, 13, 14, 11]),
-    ],
-)
-def test_diversity_buys_other_categories(diversity: float, expected: list[int]) -> None:
-    chosen = diversify(CANDIDATES, CATEGORIES, 4, diversity=diversity)
-    assert chosen.video_ids.tolist() == [expected]
-    places = [video - 10 for video in expected]
-    assert chosen.scores.tolist() == CANDIDATES.scores[:, places].tolist()
-    assert chosen.interests.tolist() == CANDIDATES.interests[:, places].tolist()
-
-
-def test_without_diversity_the_merge_stays_as_it_is() -> None:
-    random = np.random.default_rng(2)
-    ids = random.integers(-1, 50, size=(8, 3, 20))
-    scores = random.integers(9, size=ids.shape).astype(np.float32)
-    everything, plain = merge_hits(ids, scores, 60), merge_hits(ids, scores, 20)
-    same = diversify(everything, random.integers(4, size=(8, 60)), 20, diversity=0.0)
-    assert same.video_ids.tolist() == plain.video_ids.tolist()
-    assert same.scores.tolist() == plain.scores.tolist()
-    assert same.interests.tolist() == plain.interests.tolist()
-
-
-def test_an_unknown_category_differs_from_none() -> None:
-    # 12 and 13 unknown: neither wins anything from what was chosen.
-    chosen = diversify(CANDIDATES, np.array([[1, 1, -1, -1, 3]]), 5, diversity=1.0)
-    # After 10: 14 .4 + 1; then 11 .8 + 1; then 12 .7 and 13 .5 with nothing added.
-    assert chosen.video_ids.tolist() == [[10, 14, 11, 12, 13]]
-    # 10 and 11 unknown: 10 gives nothing to what follows, so 11 with .8 stays before 12 with .7.
-    assert diversify(CANDIDATES, np.array([[-1, -1, 1, 2, 3]]), 2, diversity=1.0).video_ids.tolist() == [
-        [10, 11]
-    ]
-
-
-def test_a_short_list_stays_short_and_says_so() -> None:
-    short = Merged(np.array([[5, -1, -1]]), np.array([[0.5, -np.inf, -np.inf]]), np.array([[1, -1, -1]]))
-    chosen = diversify(short, np.array([[1, 2, 3]]), 3, diversity=0.5)
-    assert chosen.video_ids.tolist() == [[5, -1, -1]]
-    assert chosen.interests.tolist() == [[1, -1, -1]]
-    assert np.isneginf(chosen.scores[0, 1:]).all()
-
-
-def test_variety_cannot_be_punished() -> None:
-    with pytest.raises(ValueError, match="at least 0"):
-        diversify(CANDIDATES, CATEGORIES, 2, diversity=-0.1)
 
 
 def listed(ids: list[int], scores: list[float], interests: list[int] | None = None) -> Merged:

@@ -24,7 +24,7 @@ from features.bundle import Bundle, open_bundle
 from features.capacity import Capacity
 from features.filters import NO_FILTERS, VideoFilters
 from features.history import History
-from features.merge_config import INTERESTS, POPULAR
+from features.merge_config import INTERESTS, POPULAR, Arrangement
 from features.popular import PopularVideos
 from features.release import Release
 from features.settings import Settings
@@ -229,3 +229,11 @@ def test_filters_and_the_callers_own_list_hold_for_every_candidate(settings: Set
     unknown = served.recall(999, 5, filters=short, exclude=[30]).candidates
     assert listed(unknown) == [(40, -1), (10, -1)]
     assert served.recall(1, 5, filters=VideoFilters(languages=("fr",))).candidates == ()
+
+
+def test_an_arrangement_limits_what_one_uploader_gets(settings: Settings) -> None:
+    served = recaller(settings, user(1, BOTH))
+    # 30 is of uploader 7, 40 of 8, 50 of 9; with 20 and 10 seen nothing repeats, so tags do it: 1, 2, both.
+    found = served.recall(1, 3, arrangement=Arrangement(max_per_tag=1)).candidates
+    assert listed(found)[:2] == [(30, 0), (40, 1)]
+    assert [candidate.video_id for candidate in found if candidate.interest >= 0] == [30, 40]
