@@ -51,6 +51,18 @@ class Lost:
         raise IndexUnavailableError("Milvus does not answer; start it")
 
 
+class Silent:
+    """A channel that knows nobody."""
+
+    is_remote = False
+
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
+        return None
+
+    def check(self) -> None:
+        return
+
+
 def recaller(settings: Settings, weights: dict[str, float], **instead: Channel) -> Recaller:
     interests = open_bundle(write_interests(settings))
     cooc = open_bundle(write_neighbours(settings, {(10, 50): 0.5, (10, 40): 0.4}))
@@ -65,7 +77,7 @@ def recaller(settings: Settings, weights: dict[str, float], **instead: Channel) 
     release = Release("r1", "live", {}, {}, moment, 1, MergeConfig(weights=weights))
     return Recaller(
         release,
-        users=timed(BOTH, user(2, [(30, POSITIVE)], seen=[])),
+        users=timed(BOTH),
         channels={name: instead.get(name, channels[name]) for name in weights},
         popular=PopularVideos.of_channels({"interests": interests, "popular": ranking}),
         catalogue=Catalogue(interests),
@@ -121,16 +133,18 @@ def test_when_nobody_is_left_who_knows_the_user_popular_videos_answer(settings: 
     both_lost = recaller(settings, WEIGHTS, interests=Lost(), cooc=Lost()).recall(1, 2)
     assert (videos(both_lost), both_lost.reason) == ([50, 30], Reason.INDEX_UNAVAILABLE)
     assert both_lost.left_out == {"interests": LeftOut.FAILED, "cooc": LeftOut.FAILED}
-    # The other knows no neighbour of what user 2 watched.
-    unknown = recaller(Settings(home=settings.root / "other"), {"interests": 1.0, "popular": 1.0},
-                       interests=Lost()).recall(2, 2)  # fmt: skip
-    assert (videos(unknown), unknown.reason) == ([50, 30], Reason.INDEX_UNAVAILABLE)
+    # Popular videos know nobody, whatever their weight.
+    home = Settings(home=settings.root / "other")
+    lost = recaller(home, {"interests": 1.0, "popular": 1.0}, interests=Lost()).recall(1, 2)
+    assert (videos(lost), lost.reason) == ([50, 30], Reason.INDEX_UNAVAILABLE)
 
 
 def test_who_knows_nothing_keeps_its_weight_and_is_not_left_out(settings: Settings) -> None:
-    result = recaller(settings, WEIGHTS).recall(2, 2)  # 30 is in the history, but has no neighbours
+    result = recaller(settings, WEIGHTS, cooc=Silent()).recall(1, 2)
     assert (result.left_out, result.reason) == ({}, None)
     assert [origin.channel for c in result.candidates for origin in c.channels] == ["interests", "interests"]
+    # Fused as for everybody else, not the inner products that a release of one channel would give.
+    assert [c.score for c in result.candidates] == pytest.approx([0.6 / 60, 0.6 / 61])
 
 
 def test_popular_is_a_channel_among_others_where_it_has_a_weight(settings: Settings) -> None:
