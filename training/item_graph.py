@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int64
 from pydantic import PositiveFloat, PositiveInt
 
 from features.bundle import NEIGHBOURS, NEIGHBOURS_KIND, NEIGHBOURS_SCHEMA, VOCABULARY
@@ -33,8 +33,8 @@ from training.trend import trend_of
 ROWS_PER_BLOCK: Final = 512
 
 
-class NeighboursConfig(ModelConfig):
-    """What every item-to-item model is told."""
+class FeedbackConfig(ModelConfig):
+    """How much watches weigh."""
 
     plain_weight: Share = 0.6
     """Weight in a history of a watch that is neither a positive nor a dislike; a positive weighs 1."""
@@ -42,10 +42,15 @@ class NeighboursConfig(ModelConfig):
     """Weight of such a watch among what is predicted."""
     half_life_days: PositiveFloat | None = None
     """A watch says half as much after so many days; unset: all say the same. Histories are not affected."""
-    num_neighbours: PositiveInt = 200
-    """Weights kept per video."""
     trend: TrendConfig = TrendConfig()
     """How much what is watched more than usual now gains."""
+
+
+class NeighboursConfig(FeedbackConfig):
+    """What every item-to-item model is told."""
+
+    num_neighbours: PositiveInt = 200
+    """Weights kept per video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,10 @@ class Feedback:
     """(U, V): the weight of each watch as something to predict."""
     trend: Float[np.ndarray, " V"]
     """Factor on the score of each video."""
+    user_ids: Int64[np.ndarray, " U"]
 
     @classmethod
-    def read(cls, log: WatchLog, config: NeighboursConfig, until: datetime) -> "Feedback":
+    def read(cls, log: WatchLog, config: FeedbackConfig, until: datetime) -> "Feedback":
         """All watches before ``until``; a video that a user watched twice keeps its larger weight."""
         vocabulary = Vocabulary(log.watched_videos(until, config.min_watches))
         sequences = log.sequences(until, WHOLE_PAST)
@@ -70,7 +76,8 @@ class Feedback:
             matrix_of(sequences, vocabulary, watch_weights(sequences.actions, plain) * recency)
             for plain in (config.plain_weight, config.plain_target_weight)
         )
-        return cls(vocabulary, history, targets, trend_of(sequences, vocabulary, until, config.trend))
+        trend = trend_of(sequences, vocabulary, until, config.trend)
+        return cls(vocabulary, history, targets, trend, sequences.user_ids)
 
 
 def recency_weights(

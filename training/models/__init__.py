@@ -22,15 +22,19 @@ from training.tracking import Tracker
 MODELS: Final[dict[str, str]] = {
     "comirec": "training.models.comirec",
     "ease": "training.models.ease",
+    "item2vec": "training.models.item2vec",
     "item_cf": "training.models.item_cf",
+    "lightgcn": "training.models.lightgcn",
     "mean_pooling": "training.models.mean_pooling",
     "mind": "training.models.mind",
     "mixture_of_experts": "training.models.mixture_of_experts",
+    "node2vec": "training.models.node2vec",
     "pinnersage": "training.models.pinnersage",
     "popularity": "training.models.popularity",
     "remi": "training.models.remi",
     "sasrec": "training.models.sasrec",
     "single_activation": "training.models.single_activation",
+    "swing": "training.models.swing",
 }
 
 

@@ -23,7 +23,9 @@ Y = np.array([[1, 0.3, 0], [1, 0, 0], [0, 1, 1], [1, 1, 0.3]], dtype=np.float32)
 
 def feedback(history: np.ndarray, targets: np.ndarray) -> Feedback:
     sparse = [scipy.sparse.csr_array(matrix) for matrix in (history, targets)]
-    return Feedback(Vocabulary(np.array([7, 8, 9])), *sparse, trend=np.ones(3))
+    return Feedback(
+        Vocabulary(np.array([7, 8, 9])), *sparse, trend=np.ones(3), user_ids=np.arange(len(history))
+    )
 
 
 def test_weights_are_the_ridge_solution_without_its_diagonal() -> None:

@@ -15,7 +15,14 @@ X = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 1], [1, 1, 1]], dtype=np.float32)
 def weights(config: ItemCfConfig, matrix: np.ndarray = X) -> np.ndarray:
     sparse = scipy.sparse.csr_array(matrix)
     history, targets = normalised(
-        Feedback(Vocabulary(np.arange(sparse.shape[1])), sparse, sparse, np.ones(sparse.shape[1])), config
+        Feedback(
+            Vocabulary(np.arange(sparse.shape[1])),
+            sparse,
+            sparse,
+            np.ones(sparse.shape[1]),
+            np.arange(len(matrix)),
+        ),
+        config,
     )
     return (history.T @ targets).toarray()
 

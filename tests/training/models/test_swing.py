@@ -22,7 +22,12 @@ UNTRACKED = TrainingSettings(mlflow_uri="off")
 def feedback(history: np.ndarray, targets: np.ndarray) -> Feedback:
     sparse = [scipy.sparse.csr_array(matrix.astype(np.float32)) for matrix in (history, targets)]
     num_videos = history.shape[1]
-    return Feedback(Vocabulary(np.arange(num_videos)), *sparse, trend=np.ones(num_videos))
+    return Feedback(
+        Vocabulary(np.arange(num_videos)),
+        *sparse,
+        trend=np.ones(num_videos),
+        user_ids=np.arange(len(history)),
+    )
 
 
 def by_definition(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
