@@ -81,7 +81,8 @@ def judge_all(
     """A line per method: figures on cold and on other targets, and against the best reference."""
     rankers = _references(task, kept, until)
     if PLAIN in bundles:
-        rankers["mean of kin"] = mean_of_kin(bundles[PLAIN], task.videos)
+        for kind, is_unit in (("mean of kin", False), ("mean of kin, length 1", True)):
+            rankers[kind] = mean_of_kin(bundles[PLAIN], task.videos, is_unit=is_unit)
     references = set(rankers)
     rankers |= {name: encoder_ranker(bundle, task.videos) for name, bundle in bundles.items()}
     judged = {name: task.judge(ranker) for name, ranker in rankers.items()}

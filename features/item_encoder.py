@@ -16,6 +16,7 @@ import pyarrow as pa
 from jaxtyping import Float32, Int64
 
 from features.bundle import ITEM_ENCODER, Bundle
+from features.item_fields import FieldName
 from features.schema import VIDEO_ID
 
 VIDEO_ROWS: Final = "video_rows"
@@ -33,7 +34,7 @@ def encode_videos(bundle: Bundle, videos: pa.Table) -> Float32[np.ndarray, "N D"
 
 
 def run_encoder(
-    program: Path, rows: Int64[np.ndarray, " N"], fields: Mapping[str, Int64[np.ndarray, "N _"]]
+    program: Path, rows: Int64[np.ndarray, " N"], fields: Mapping[FieldName, Int64[np.ndarray, "N _"]]
 ) -> Float32[np.ndarray, "N D"]:
     """What the item encoder at ``program`` gives for these rows, on one thread."""
     import onnxruntime
@@ -41,5 +42,5 @@ def run_encoder(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
-    (vectors,) = session.run([VECTORS], {VIDEO_ROWS: rows} | dict(fields))
+    (vectors,) = session.run([VECTORS], {VIDEO_ROWS: rows, **fields})
     return vectors

@@ -110,19 +110,23 @@ def encoder_ranker(bundle: Bundle, videos: pa.Table) -> InterestRanker:
     return _ranker(bundle, videos, lambda unknown: encode_videos(bundle, unknown))
 
 
-def mean_of_kin(bundle: Bundle, videos: pa.Table) -> InterestRanker:
+def mean_of_kin(bundle: Bundle, videos: pa.Table, *, is_unit: bool) -> InterestRanker:
     """As ``encoder_ranker``, a cold video being the mean of its uploader's vectors, else of its tags'.
 
     The best that can be made of a bundle without side features: its videos sit where their kin sits.
+
+    Args:
+        is_unit: bring the means to length 1. As they are, they are the shorter the more the kin differs, and
+            score what the kin scores on average.
     """
     known = bundle.vocabulary.rows_of(videos[VIDEO_ID].to_numpy()) - 1  # -1: not known
     vectors = np.where((known >= 0)[:, None], bundle.vectors[known], 0.0)
 
     def of_kin(unknown: pa.Table) -> Float32[np.ndarray, "C D"]:
-        found = mean_over_kin(vectors, known >= 0, videos)
         places = np.searchsorted(videos[VIDEO_ID].to_numpy(), unknown[VIDEO_ID].to_numpy())
+        found = mean_over_kin(vectors, known >= 0, videos)[places].astype(np.float32)
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        return (found / np.where(lengths == 0, 1, lengths))[places].astype(np.float32)
+        return found / np.where(lengths == 0, 1, lengths) if is_unit else found
 
     return _ranker(bundle, videos, of_kin)
 
