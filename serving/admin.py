@@ -7,8 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from fastapi.security import APIKeyHeader
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from serving.api import problem_responses
-from serving.event_bodies import Id
+from serving.api import Id, problem_responses
 from serving.offline import OfflineVideos
 
 HEADER: Final = "X-API-Key"

@@ -26,6 +26,7 @@ ANSWER: dict[str, Any] = {
             "num_found": 200,
             "num_kept": 141,
             "top_tags": [12, 40],
+            "nearest": [4711, 93, 512],
         }
     ],
     "candidates": [
@@ -45,6 +46,7 @@ ANSWER: dict[str, Any] = {
 }
 
 
+Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Texts = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100)]
 
 
@@ -70,19 +72,14 @@ class FiltersBody(BaseModel):
         return VideoFilters.model_validate(fields)
 
 
-class RecallRequest(BaseModel):
-    """Whom to recall for, and how much."""
+class RecallOptions(BaseModel):
+    """How much to recall, and what may be in it."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"user_id": 7, "top_n": 200, "explain": True}}
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    user_id: int = Field(ge=0, le=2**63 - 1, description="id of the user in the watch logs")
     top_n: int = Field(default=200, ge=1, le=1000, description="candidates wanted")
     explain: bool = Field(default=False, description="also report every interest of the user")
-    exclude: list[Annotated[int, Field(ge=0, le=2**63 - 1)]] = Field(
-        default=[], max_length=2000, description="videos that the caller has already"
-    )
+    exclude: list[Id] = Field(default=[], max_length=2000, description="videos that the caller has already")
     filters: FiltersBody = FiltersBody()
     arrange: Arrangement | None = Field(
         default=None, description="variety and limits, instead of those that the release came with"
@@ -90,6 +87,22 @@ class RecallRequest(BaseModel):
     record: bool = Field(
         default=True, description="note the candidates as exposures; false for looks of people and tests"
     )
+
+
+class RecallRequest(RecallOptions):
+    """Whom to recall for, and how."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"user_id": 7, "top_n": 200, "explain": True}})
+
+    user_id: Id = Field(description="id of the user in the watch logs")
+
+
+class BatchRequest(RecallOptions):
+    """Several users, the same options for all."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"user_ids": [7, 8], "top_n": 50}})
+
+    user_ids: list[Id] = Field(min_length=1, max_length=100)
 
 
 class OriginBody(BaseModel):
@@ -130,6 +143,7 @@ class InterestBody(BaseModel):
     num_found: int = Field(description="hits of its search")
     num_kept: int = Field(description="candidates under it after the merge")
     top_tags: list[int]
+    nearest: list[int] = Field(description="videos that its search found first")
 
 
 class RecallResponse(BaseModel):
@@ -144,6 +158,44 @@ class RecallResponse(BaseModel):
     reason: Reason | None = Field(description="why the list is not, or not only, what all channels found")
     left_out: dict[str, LeftOut] = Field(description="channels that failed or were late; others stand in")
     interests: list[InterestBody] = Field(description="empty unless explain was set")
+    candidates: list[CandidateBody]
+
+
+class BatchResponse(BaseModel):
+    """One answer per user, in the order of the request."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"answers": [ANSWER]}})
+
+    answers: list[RecallResponse]
+
+
+class InterestsResponse(BaseModel):
+    """What a release knows of a user's interests."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "example": {name: ANSWER[name] for name in ("user_id", "release", "reason", "interests")}
+        },
+    )
+
+    user_id: int
+    release: str
+    reason: Reason | None = Field(description="why there are none, or not all are at work")
+    interests: list[InterestBody]
+
+
+class SimilarResponse(BaseModel):
+    """Videos near another, nearest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"video_id": 4700, "release": ANSWER["release"], "candidates": ANSWER["candidates"]}
+        }
+    )
+
+    video_id: int
+    release: str
     candidates: list[CandidateBody]
 
 

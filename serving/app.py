@@ -1,11 +1,9 @@
 """HTTP face of recall and of events. Parses, calls, counts, maps errors to status codes; no logic."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -17,15 +15,16 @@ from starlette.exceptions import HTTPException
 
 from features.errors import FacetError, RetryLaterError
 from serving.admin import admin_router
-from serving.api import Problem, Readiness, RecallRequest, RecallResponse, ReleaseResponse, problem_responses
+from serving.api import Problem, Readiness, problem_responses
+from serving.errors import UnknownVideoError
 from serving.event_bodies import EventBatch, EventsRequest, EventsResponse
 from serving.events import EventSink
 from serving.exposures import ExposureLog
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
 from serving.offline import OfflineVideos
+from serving.recall_routes import RECALL, recall_router
 
-RECALL: Final = "/v1/recall"
 STOP_SECONDS: Final = 5.0
 """Longest wait for events that are not pushed yet when the app ends."""
 HAND_OVER_SECONDS: Final = 1.0
@@ -75,48 +74,12 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
     app = FastAPI(
         title="Facet", summary="Multi-interest recall for short video", version="1", lifespan=lifespan
     )
-    _add_recall(app, parts)
+    app.include_router(recall_router(parts.live, parts.metrics, parts.exposures))
     _add_events(app, parts.events)
     app.include_router(admin_router(parts.offline, parts.admin_key))
     _add_operations(app, parts.live, parts.metrics)
     _add_error_handlers(app, parts.metrics)
     return app
-
-
-def _add_recall(app: FastAPI, parts: Parts) -> None:
-    live, metrics, exposures = parts.live, parts.metrics, parts.exposures
-
-    @app.post(RECALL, responses=problem_responses(422, 503), tags=["recall"])
-    def recall(request: RecallRequest) -> RecallResponse:  # def: look-up and search block
-        """The best videos for a user, each with the interest that found it; nothing the user has seen."""
-        started = time.perf_counter()
-        recaller, arm = live.recaller_of(request.user_id)
-        result = recaller.recall(
-            request.user_id,
-            request.top_n,
-            request.explain,
-            filters=request.filters.as_filters(datetime.now(UTC)),
-            exclude=request.exclude,
-            arrangement=request.arrange,
-        )
-        result = replace(result, arm=arm)
-        metrics.count_answer(result, time.perf_counter() - started)
-        if exposures and request.record:
-            exposures.note(result)
-        return RecallResponse.model_validate(result)
-
-    @app.get("/v1/release", responses=problem_responses(503), tags=["recall"])
-    def release() -> ReleaseResponse:
-        """The release that this process answers from."""
-        found = live.recaller.release
-        return ReleaseResponse(
-            version=found.version,
-            revision=found.revision,
-            bundles=found.bundles,
-            collections=found.collections,
-            merge=found.merge,
-            created_at=found.created_at.replace(tzinfo=UTC),
-        )
 
 
 def _add_events(app: FastAPI, sink: EventSink) -> None:
@@ -165,9 +128,7 @@ def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
 
     @app.exception_handler(FacetError)
     async def expected(request: Request, error: FacetError) -> JSONResponse:
-        is_passing = isinstance(error, RetryLaterError)
-        status = HTTPStatus.SERVICE_UNAVAILABLE if is_passing else HTTPStatus.INTERNAL_SERVER_ERROR
-        return answer(request, status, str(error))
+        return answer(request, _status_of(error), str(error))
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
@@ -176,6 +137,13 @@ def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> JSONResponse:
         return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected error; see the log of serving")
+
+
+def _status_of(error: FacetError) -> HTTPStatus:
+    if isinstance(error, UnknownVideoError):
+        return HTTPStatus.NOT_FOUND
+    is_passing = isinstance(error, RetryLaterError)
+    return HTTPStatus.SERVICE_UNAVAILABLE if is_passing else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 async def _repeat(work: Callable[[], object], seconds: float) -> None:

@@ -7,6 +7,7 @@ RetryLaterError
 PermanentError
     VerificationError       a new collection does not hold what the bundle says
     RollbackError           there is no release to go back to
+    UnknownVideoError       the release has no such video
 """
 
 from features.errors import PermanentError, RetryLaterError
@@ -30,3 +31,7 @@ class VerificationError(PermanentError):
 
 class RollbackError(PermanentError):
     """The release asked for cannot be made live."""
+
+
+class UnknownVideoError(PermanentError):
+    """The release knows no such video."""

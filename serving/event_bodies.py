@@ -5,9 +5,10 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
+from serving.api import Id
+
 MAX_EVENTS: Final = 1000
 """Events of one request."""
-Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 EXAMPLE: Final[dict[str, JsonValue]] = {
     "event_id": "5f1c0e6a-7-4711",

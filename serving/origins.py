@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from features.merge import NO_VIDEO
 from serving.channels import Found
 from serving.channels.asking import Asked
-from serving.result import Candidate, Interest, Origin, top_tags
+from serving.result import NUM_NEAREST, Candidate, Interest, Origin, top_tags
 
 
 def origins_of(video_ids: Int64[np.ndarray, " N"], asked: Asked) -> list[tuple[Origin, ...]]:
@@ -29,9 +29,12 @@ def explained(asked: Asked, candidates: tuple[Candidate, ...]) -> tuple[Interest
             continue
         for k, weight in enumerate(found.interests.activation.tolist()):
             own = [candidate for candidate in candidates if candidate.is_of(name, k)]
-            num_found = int((found.hits.video_ids[k] != NO_VIDEO).sum())
-            is_searched = bool(found.interests.is_searched[k])
-            reports.append(Interest(name, k, weight, is_searched, num_found, len(own), top_tags(own)))
+            hits = found.hits.video_ids[k]
+            hits = hits[hits != NO_VIDEO]
+            is_searched, nearest = bool(found.interests.is_searched[k]), tuple(hits[:NUM_NEAREST].tolist())
+            reports.append(
+                Interest(name, k, weight, is_searched, len(hits), len(own), top_tags(own), nearest)
+            )
     return tuple(reports)
 
 

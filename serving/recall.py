@@ -29,8 +29,9 @@ from features.user_features import UserFeatures
 from serving.catalogue import Catalogue
 from serving.channels import Channel, Scope
 from serving.channels.asking import Asked, Asker
+from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.opening import looked_up_bundle, open_asked
-from serving.errors import IndexUnavailableError, NoReleaseError
+from serving.errors import IndexUnavailableError, NoReleaseError, UnknownVideoError
 from serving.lookup import TimedLookup, open_lookup
 from serving.milvus import MilvusConnection
 from serving.offline import OfflineVideos
@@ -127,6 +128,23 @@ class Recaller:
             if explain:
                 result = replace(result, interests=explained(asked, result.candidates))
         return replace(result, stage_seconds=watch.seconds)
+
+    def similar(self, video_id: int, top_n: int) -> list[Candidate]:
+        """The ``top_n`` videos nearest to another, by the vectors of the channel ``interests``.
+
+        Raises:
+            UnknownVideoError: the release does not know the video.
+            IndexUnavailableError: Milvus did not answer.
+        """
+        channel = self._asker.channels.get(INTERESTS)
+        if not isinstance(channel, MultiInterestChannel):
+            raise UnknownVideoError(f"release {self.release.version} does not search by vectors")
+        vector = self.catalogue.vector(video_id)
+        found = channel.nearest(vector, top_n, exclude=np.union1d(self._hidden(), [video_id]))
+        is_there = found.video_ids[0] != NO_VIDEO
+        video_ids, scores = found.video_ids[0][is_there], found.scores[0][is_there]
+        origins = [(Origin(INTERESTS, rank, ()),) for rank in range(len(video_ids))]
+        return self._candidates(video_ids, scores, origins)
 
     def problems(self) -> dict[str, str]:
         """What is missing for full answers, by dependency; empty if nothing is."""

@@ -12,6 +12,7 @@ from uuid import uuid4
 NO_INTEREST: Final = -1
 """The interest of a candidate that no interest found."""
 NUM_TOP_TAGS: Final = 5
+NUM_NEAREST: Final = 10
 
 
 class Reason(StrEnum):
@@ -87,6 +88,8 @@ class Interest:
     """Candidates that stayed under it after the merge."""
     top_tags: tuple[int, ...]
     """Most frequent tags of those candidates, most frequent first."""
+    nearest: tuple[int, ...] = ()
+    """The first videos that its search found, whichever interest they stand under in the answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,19 @@
-"""Several interests from history and profile, by the exported program; one search with those that stay."""
+"""Several interests from history and profile, by the exported program; one search with those that stay.
+
+Shape letters: D dimensions, S videos to leave out.
+"""
 
 from datetime import UTC, datetime
+
+import numpy as np
+from jaxtyping import Float32, Int64
 
 from features.profile import tokens_of
 from features.user_features import UserFeatures
 from serving.channels import ANYTHING, Found, Scope
 from serving.channels.vector_search import VectorSearch, merged_hits
-from serving.interests import InterestExtractor
+from serving.index import Hits
+from serving.interests import InterestExtractor, UserInterests
 from serving.result import Stopwatch
 
 
@@ -31,6 +38,13 @@ class MultiInterestChannel:
         with watch.stage("search"):
             hits = self._search.search(interests, limit, seen=user.seen, filters=scope.filters)
         return Found(merged_hits(hits, limit), interests, hits, seconds=watch.seconds)
+
+    def nearest(
+        self, vector: Float32[np.ndarray, " D"], limit: int, *, exclude: Int64[np.ndarray, " S"]
+    ) -> Hits:
+        """Videos nearest to a vector, in one row."""
+        query = UserInterests(vector[None], np.ones(1, dtype=np.float32), np.ones(1, dtype=bool))
+        return self._search.search(query, limit, seen=exclude)
 
     def check(self) -> None:
         """See ``Channel``."""

@@ -87,6 +87,7 @@ def test_recall_over_http_is_recall(served: Served) -> None:
         "num_found": 2,
         "num_kept": 1,
         "top_tags": [2],
+        "nearest": [40, 50],
     }
     assert (body["user_id"], body["reason"]) == (1, None)
     assert body["release"] == served.client.get("/v1/release").json()["version"]
@@ -261,6 +262,28 @@ def test_every_label_value_exists_before_the_first_request() -> None:
 
 def test_every_metric_has_the_prefix_and_a_help_text() -> None:
     assert all(name.startswith("facet_") and spec.help for name, spec in METRICS.items())
+
+
+@pytest.mark.server
+def test_many_users_are_answered_in_their_order(served: Served) -> None:
+    answers = served.client.post("/v1/recall:batch", json={"user_ids": [999, 1], "top_n": 2}).json()[
+        "answers"
+    ]
+    assert [answer["user_id"] for answer in answers] == [999, 1]
+    alone = served.client.post("/v1/recall", json={"user_id": 1, "top_n": 2}).json()
+    assert answers[1] | {"request_id": ""} == alone | {"request_id": ""}
+    assert len({answer["request_id"] for answer in answers}) == 2
+
+
+@pytest.mark.server
+def test_interests_and_similar_videos_can_be_looked_at(served: Served) -> None:
+    found = served.client.get("/v1/users/1/interests").json()
+    assert [(each["interest"], each["nearest"][0]) for each in found["interests"]] == [(0, 30), (1, 40)]
+    assert served.client.get("/v1/users/999/interests").json()["reason"] == "unknown_user"
+    near = served.client.get("/v1/videos/30/similar", params={"top_n": 2}).json()
+    assert [each["video_id"] for each in near["candidates"]] == [10, 50]
+    assert served.client.get("/v1/videos/77/similar").status_code == 404
+    assert served.client.get("/v1/users/-1/interests").status_code == 422
 
 
 @pytest.mark.server

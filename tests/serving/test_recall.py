@@ -32,7 +32,7 @@ from features.user_features import UserFeatures
 from serving.catalogue import Catalogue
 from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.vector_search import VectorSearch
-from serving.errors import IndexUnavailableError
+from serving.errors import IndexUnavailableError, UnknownVideoError
 from serving.index import CandidateIndex, Hits
 from serving.interests import InterestExtractor, UserInterests
 from serving.lookup import TimedLookup
@@ -237,3 +237,14 @@ def test_an_arrangement_limits_what_one_uploader_gets(settings: Settings) -> Non
     found = served.recall(1, 3, arrangement=Arrangement(max_per_tag=1)).candidates
     assert listed(found)[:2] == [(30, 0), (40, 1)]
     assert [candidate.video_id for candidate in found if candidate.interest >= 0] == [30, 40]
+
+
+def test_videos_like_another_are_the_nearest_by_vector(settings: Settings) -> None:
+    # 30 is (.9, .1): 10 .9, 50 .6, 40 .26, 20 .1.
+    served = recaller(settings)
+    found = served.similar(30, 3)
+    assert [(each.video_id, each.interest) for each in found] == [(10, -1), (50, -1), (40, -1)]
+    assert [each.score for each in found] == pytest.approx([0.9, 0.6, 0.26])
+    assert len(served.similar(30, 9)) == 4
+    with pytest.raises(UnknownVideoError, match="no video 77"):
+        served.similar(77, 3)

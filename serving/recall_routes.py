@@ -1,0 +1,97 @@
+"""Routes of recall: for one user, for many, what is behind it, what is like a video."""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query
+
+from serving.api import (
+    BatchRequest,
+    BatchResponse,
+    CandidateBody,
+    Id,
+    InterestsResponse,
+    RecallRequest,
+    RecallResponse,
+    ReleaseResponse,
+    SimilarResponse,
+    problem_responses,
+)
+from serving.exposures import ExposureLog
+from serving.live import LiveRecaller
+from serving.metrics import Metrics
+from serving.result import RecallResult
+
+RECALL: Final = "/v1/recall"
+LOOKED_AT: Final = 200
+"""Candidates behind an explanation of interests."""
+
+
+def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog | None) -> APIRouter:
+    """The routes.
+
+    Args:
+        exposures: where answers are recorded, if they are.
+    """
+    router = APIRouter(tags=["recall"], responses=problem_responses(422, 503))
+
+    def answered(request: RecallRequest) -> RecallResult:
+        started = time.perf_counter()
+        recaller, arm = live.recaller_of(request.user_id)
+        result = recaller.recall(
+            request.user_id,
+            request.top_n,
+            request.explain,
+            filters=request.filters.as_filters(datetime.now(UTC)),
+            exclude=request.exclude,
+            arrangement=request.arrange,
+        )
+        metrics.count_answer(result, time.perf_counter() - started)
+        result = replace(result, arm=arm)
+        if exposures and request.record:
+            exposures.note(result)
+        return result
+
+    @router.post(RECALL)
+    def recall(request: RecallRequest) -> RecallResponse:  # def, here and below: look-up and search block
+        """The best videos for a user, each with the interest that found it; nothing the user has seen."""
+        return RecallResponse.model_validate(answered(request))
+
+    @router.post(f"{RECALL}:batch")
+    def recall_batch(request: BatchRequest) -> BatchResponse:
+        """The same for several users, in their order; an answer each, with a request id each."""
+        options = request.model_dump(exclude={"user_ids"})
+        requests = [RecallRequest(user_id=user_id, **options) for user_id in request.user_ids]
+        return BatchResponse(answers=[RecallResponse.model_validate(answered(each)) for each in requests])
+
+    @router.get("/v1/users/{user_id}/interests")
+    def interests(user_id: Annotated[Id, Path()]) -> InterestsResponse:
+        """Interests of a user: how strong each is, whether it is searched, what lies nearest to it."""
+        recaller, _ = live.recaller_of(user_id)
+        return InterestsResponse.model_validate(recaller.recall(user_id, LOOKED_AT, explain=True))
+
+    @router.get("/v1/videos/{video_id}/similar", responses=problem_responses(404))
+    def similar(
+        video_id: Annotated[Id, Path()], top_n: Annotated[int, Query(ge=1, le=1000)] = 20
+    ) -> SimilarResponse:
+        """Videos that lie nearest to a video, by the vectors of the multi-interest channel."""
+        recaller = live.recaller
+        found = [CandidateBody.model_validate(each) for each in recaller.similar(video_id, top_n)]
+        return SimilarResponse(video_id=video_id, release=recaller.release.version, candidates=found)
+
+    @router.get("/v1/release")
+    def release() -> ReleaseResponse:
+        """The release that this process answers from."""
+        found = live.recaller.release
+        return ReleaseResponse(
+            version=found.version,
+            revision=found.revision,
+            bundles=found.bundles,
+            collections=found.collections,
+            merge=found.merge,
+            created_at=found.created_at.replace(tzinfo=UTC),
+        )
+
+    return router
