@@ -8,7 +8,8 @@ A tenth of the videos, seeded, is kept from training: the log in FACET_HOME is c
 ``--home``, where the bundles are trained. Prints per method recall_at_50 on the cold targets and on the
 others, the whole catalogue being ranked. ``--bundle NAME=PATH`` judges what was trained before. The
 references are those of ``training/cold_videos.py``; the vectors of ``mean of kin`` are those of the bundle
-called ``none``. Writes ``--home``/bench/cold_videos.json.
+called ``none``. Cold videos cost the others places, the more the longer their vectors are (``--boost``,
+several times): compare lines of equal recall on the others. Writes ``--home``/bench/cold_videos.json.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -36,7 +38,6 @@ from training.cold_videos import (
     popular_kin,
 )
 from training.dataset import WatchLog
-from training.evaluation import Half
 from training.intervals import mean_interval, paired_interval
 from training.metrics import MAIN_METRIC
 from training.ranked import Ranker
@@ -60,7 +61,8 @@ def main(arguments: argparse.Namespace) -> None:
     for name, overrides in map(_named, arguments.train):
         bundles[name] = _train(name, overrides, moment, kept)
     opened = {name: open_bundle(path) for name, path in bundles.items()}
-    lines = judge_all(opened, _task(whole, kept, cold_ids, days, arguments.half), kept, moment)
+    task = ColdTask.read(whole, kept, cold_ids, days, half=arguments.half, rule=whole.rule)
+    lines = judge_all(opened, task, kept, moment, arguments.boost or (1.0,))
     result = {
         "name": "cold_videos",
         "share": arguments.share,
@@ -76,15 +78,19 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def judge_all(
-    bundles: dict[str, Bundle], task: ColdTask, kept: Settings, until: datetime
+    bundles: dict[str, Bundle], task: ColdTask, kept: Settings, until: datetime, boosts: Sequence[float]
 ) -> list[dict[str, object]]:
-    """A line per method: figures on cold and on other targets, and against the best reference."""
+    """A line per method and boost: figures on cold and on other targets, and against the best reference."""
     rankers = _references(task, kept, until)
     if PLAIN in bundles:
-        for kind, is_unit in (("mean of kin", False), ("mean of kin, length 1", True)):
-            rankers[kind] = mean_of_kin(bundles[PLAIN], task.videos, is_unit=is_unit)
+        for boost in boosts:
+            rankers[f"mean of kin x{boost:g}"] = mean_of_kin(bundles[PLAIN], task.videos, boost=boost)
     references = set(rankers)
-    rankers |= {name: encoder_ranker(bundle, task.videos) for name, bundle in bundles.items()}
+    rankers |= {
+        f"{name} x{boost:g}": encoder_ranker(bundle, task.videos, boost=boost)
+        for name, bundle in bundles.items()
+        for boost in (boosts if bundle.item_fields.names else boosts[:1])
+    }
     judged = {name: task.judge(ranker) for name, ranker in rankers.items()}
     best = max(references, key=lambda name: judged[name][0].main.mean())
     sys.stdout.write(
@@ -120,12 +126,6 @@ def _references(task: ColdTask, kept: Settings, until: datetime) -> dict[str, Ra
     return {"popularity of kin": popular_kin(counts, task.videos), **by_power}
 
 
-def _task(
-    whole: Settings, kept: Settings, cold_ids: np.ndarray, days: tuple[datetime, datetime], half: Half
-) -> ColdTask:
-    return ColdTask.read(whole, kept, cold_ids, days, half=half, rule=whole.rule)
-
-
 def _train(name: str, overrides: str, until: datetime, kept: Settings) -> Path:
     started = time.perf_counter()
     model, _, rest = overrides.partition(":") if ":" in overrides else ("single_activation", "", overrides)
@@ -158,6 +158,9 @@ if __name__ == "__main__":
     parser.add_argument("--share", type=float, default=0.1, help="of the videos that are cold")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--half", choices=("tune", "report", "all"), default="all", help="of the users")
+    parser.add_argument(
+        "--boost", action="append", type=float, default=[], help="length of cold vectors; 1.0"
+    )
     parser.add_argument("--train", action="append", default=[], metavar="NAME=KEY=VALUE,...")
     parser.add_argument("--bundle", action="append", default=[], metavar="NAME=PATH")
     main(parser.parse_args())

@@ -105,28 +105,31 @@ class ColdTask:
         return cold, warm
 
 
-def encoder_ranker(bundle: Bundle, videos: pa.Table) -> InterestRanker:
-    """Ranks all curated ``videos`` by a bundle: stored vectors, and those that its item encoder gives."""
-    return _ranker(bundle, videos, lambda unknown: encode_videos(bundle, unknown))
-
-
-def mean_of_kin(bundle: Bundle, videos: pa.Table, *, is_unit: bool) -> InterestRanker:
-    """As ``encoder_ranker``, a cold video being the mean of its uploader's vectors, else of its tags'.
-
-    The best that can be made of a bundle without side features: its videos sit where their kin sits.
+def encoder_ranker(bundle: Bundle, videos: pa.Table, *, boost: float = 1.0) -> InterestRanker:
+    """Ranks all curated ``videos`` by a bundle: stored vectors, and those that its item encoder gives.
 
     Args:
-        is_unit: bring the means to length 1. As they are, they are the shorter the more the kin differs, and
-            score what the kin scores on average.
+        boost: factor on the vectors that the encoder gives: above 1, cold videos are found at the cost of
+            others. Methods are compared at equal cost, not at equal boost.
+    """
+    return _ranker(bundle, videos, lambda unknown: boost * encode_videos(bundle, unknown))
+
+
+def mean_of_kin(bundle: Bundle, videos: pa.Table, *, boost: float = 1.0) -> InterestRanker:
+    """As ``encoder_ranker``, a cold video being the mean of its uploader's vectors, else of its tags'.
+
+    The best that can be made of a bundle without side features: its videos sit where their kin sits. The
+    means are the shorter the more the kin differs, and score what the kin scores on average.
+
+    Args:
+        boost: factor on the means.
     """
     known = bundle.vocabulary.rows_of(videos[VIDEO_ID].to_numpy()) - 1  # -1: not known
     vectors = np.where((known >= 0)[:, None], bundle.vectors[known], 0.0)
 
     def of_kin(unknown: pa.Table) -> Float32[np.ndarray, "C D"]:
         places = np.searchsorted(videos[VIDEO_ID].to_numpy(), unknown[VIDEO_ID].to_numpy())
-        found = mean_over_kin(vectors, known >= 0, videos)[places].astype(np.float32)
-        lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        return found / np.where(lengths == 0, 1, lengths) if is_unit else found
+        return boost * mean_over_kin(vectors, known >= 0, videos)[places].astype(np.float32)
 
     return _ranker(bundle, videos, of_kin)
 
