@@ -20,6 +20,7 @@ from serving.errors import UnknownVideoError
 from serving.event_bodies import EventBatch, EventsRequest, EventsResponse
 from serving.events import EventSink
 from serving.exposures import ExposureLog
+from serving.limits import BodyLimit, RateLimit
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
 from serving.offline import OfflineVideos
@@ -41,6 +42,8 @@ class Parts:
     offline: OfflineVideos
     metrics: Metrics
     admin_key: SecretStr | None = None
+    rate_limit: str | None = None
+    """Requests of one address, such as ``100/second``."""
 
 
 def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
@@ -79,6 +82,9 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
     app.include_router(admin_router(parts.offline, parts.admin_key))
     _add_operations(app, parts.live, parts.metrics)
     _add_error_handlers(app, parts.metrics)
+    app.add_middleware(BodyLimit)
+    if parts.rate_limit:
+        app.add_middleware(RateLimit, rate=parts.rate_limit)
     return app
 
 

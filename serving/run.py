@@ -58,6 +58,7 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
         offline=offline,
         metrics=metrics,
         admin_key=serving_settings.admin_key,
+        rate_limit=serving_settings.rate_limit,
     )
     return create_app(parts, poll_seconds=serving_settings.release_poll_seconds)
 

@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.merge_config import MergeConfig
@@ -44,9 +44,21 @@ class ServingSettings(BaseSettings):
     admin_key: SecretStr | None = Field(
         default=None, description="what X-API-Key of the admin routes must say; without it they are off"
     )
+    rate_limit: str | None = Field(
+        default=None, description="most requests of one address, such as 100/second; unset: no limit"
+    )
     publish_timeout_seconds: float = Field(
         default=600.0, gt=0, description="deadline of one call that loads or verifies a collection"
     )
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate_can_be_read(cls, rate: str | None) -> str | None:
+        if rate is not None:
+            from limits import parse
+
+            parse(rate)
+        return rate
 
     @property
     def milvus_host(self) -> str:
