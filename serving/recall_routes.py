@@ -29,17 +29,16 @@ LOOKED_AT: Final = 200
 """Candidates behind an explanation of interests."""
 
 
-def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog | None) -> APIRouter:
-    """The routes.
+class Answers:
+    """Answers requests: by the arm of the user, counted, recorded."""
 
-    Args:
-        exposures: where answers are recorded, if they are.
-    """
-    router = APIRouter(tags=["recall"], responses=problem_responses(422, 503))
+    def __init__(self, live: LiveRecaller, metrics: Metrics, exposures: ExposureLog | None) -> None:
+        self._live, self._metrics, self._exposures = live, metrics, exposures
 
-    def answered(request: RecallRequest) -> RecallResult:
+    def answer(self, request: RecallRequest) -> RecallResult:
+        """Look up, search and merge; blocks."""
         started = time.perf_counter()
-        recaller, arm = live.recaller_of(request.user_id)
+        recaller, arm = self._live.recaller_of(request.user_id)
         result = recaller.recall(
             request.user_id,
             request.top_n,
@@ -48,23 +47,35 @@ def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog |
             exclude=request.exclude,
             arrangement=request.arrange,
         )
-        metrics.count_answer(result, time.perf_counter() - started)
+        self._metrics.count_answer(result, time.perf_counter() - started)
         result = replace(result, arm=arm)
-        if exposures and request.record:
-            exposures.note(result)
+        if self._exposures and request.record:
+            self._exposures.note(result)
         return result
+
+
+def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog | None) -> APIRouter:
+    """The routes.
+
+    Args:
+        exposures: where answers are recorded, if they are.
+    """
+    router = APIRouter(tags=["recall"], responses=problem_responses(422, 503))
+    answers = Answers(live, metrics, exposures)
 
     @router.post(RECALL)
     def recall(request: RecallRequest) -> RecallResponse:  # def, here and below: look-up and search block
         """The best videos for a user, each with the interest that found it; nothing the user has seen."""
-        return RecallResponse.model_validate(answered(request))
+        return RecallResponse.model_validate(answers.answer(request))
 
     @router.post(f"{RECALL}:batch")
     def recall_batch(request: BatchRequest) -> BatchResponse:
         """The same for several users, in their order; an answer each, with a request id each."""
         options = request.model_dump(exclude={"user_ids"})
         requests = [RecallRequest(user_id=user_id, **options) for user_id in request.user_ids]
-        return BatchResponse(answers=[RecallResponse.model_validate(answered(each)) for each in requests])
+        return BatchResponse(
+            answers=[RecallResponse.model_validate(answers.answer(each)) for each in requests]
+        )
 
     @router.get("/v1/users/{user_id}/interests")
     def interests(user_id: Annotated[Id, Path()]) -> InterestsResponse:
