@@ -22,11 +22,13 @@ interest is k. Where the bundle holds ``profile.parquet`` (``features/profile.py
 ``profile`` (B, P) int64 is the row of each user's value of each attribute, 0 where it is unknown.
 ``item_encoder.onnx`` maps ``video_rows`` (N,) int64 (0: a video without a row), and for every
 field that it reads an input of the field's name (N, G) int64, to ``vectors`` (N, D), equal to the stored ones
-within 1e-5 and zeros for a video of which nothing is known. ``item_fields.parquet`` holds ``field, value,
-row``; who has curated videos calls ``features/item_encoder.py``. ``activation.parquet`` holds ``user_id,
-interest, activation``: how often training activated each interest, see ``training/activation.py``.
-``item_vectors.parquet`` holds ``video_id, vector`` (D float32), ``uploader_id, tag_ids, category,
-duration_seconds, published_at, language``; whether a video is online is live state and not in it.
+(without the coordinate of the trend) within 1e-5, and zeros for a video of which nothing is known.
+``item_fields.parquet`` holds ``field, value, row``; who has curated videos calls
+``features/item_encoder.py``. ``activation.parquet`` holds ``user_id, interest, activation``: how often
+training activated each interest, see ``training/activation.py``. A bundle trained with a trend holds
+``trend.parquet``, see ``features/trend.py``. ``item_vectors.parquet`` holds ``video_id, vector`` (D
+float32), ``uploader_id, tag_ids, category, duration_seconds, published_at, language``; whether a video is
+online is live state and not in it.
 
 Shape letters: B users, L watches, K interests, D dimensions, V videos, N any videos, G most values of one
 video in a field.
@@ -81,6 +83,7 @@ ITEM_ENCODER: Final = "item_encoder.onnx"
 ITEM_FIELDS: Final = "item_fields.parquet"
 ITEM_VECTORS: Final = "item_vectors.parquet"
 VOCABULARY: Final = "vocabulary.parquet"
+TREND: Final = "trend.parquet"
 ACTIVATION: Final = "activation.parquet"
 NEIGHBOURS: Final = "neighbours.parquet"
 RANKING: Final = "ranking.parquet"
@@ -165,6 +168,10 @@ class Manifest(BaseModel):
     """D; 0 for kinds without vectors."""
     history_length: int = 0
     """L that the extractor was trained with; 0 for kinds that read no history."""
+    trend_until: datetime | None = None
+    """Moment of the trend, where it was refreshed after training."""
+    refreshed_from: str | None = None
+    """``<model>/<version>`` that this bundle differs from only in its trend."""
     metrics: dict[str, float] = {}
     """On the validation days inside the training data; never on a reported window."""
     files: dict[str, str] = {}
@@ -175,6 +182,11 @@ class Manifest(BaseModel):
     """Why it is not repeatable: ``erasure``."""
     since: date | None = None
     """UTC day since which it is not repeatable."""
+
+    @property
+    def known_until(self) -> datetime:
+        """Moment before which everything may be known to the bundle: it is judged on later days."""
+        return max(self.data.until, self.trend_until or self.data.until)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from jaxtyping import Float32, Int64
 from features.bundle import ITEM_ENCODER, Bundle
 from features.item_fields import FieldName
 from features.schema import VIDEO_ID
+from features.trend import has_trend, trend_factors
 
 VIDEO_ROWS: Final = "video_rows"
 VECTORS: Final = "vectors"
@@ -30,7 +31,11 @@ def encode_videos(bundle: Bundle, videos: pa.Table) -> Float32[np.ndarray, "N D"
         bundle: of the kind ``interests``.
     """
     rows = bundle.vocabulary.rows_of(videos[VIDEO_ID].to_numpy())
-    return run_encoder(bundle.path / ITEM_ENCODER, rows, bundle.item_fields.rows_of(videos))
+    vectors = run_encoder(bundle.path / ITEM_ENCODER, rows, bundle.item_fields.rows_of(videos))
+    if not has_trend(bundle):
+        return vectors
+    factors = np.concatenate([[1.0], trend_factors(bundle)])  # a video without a row is watched as usual
+    return np.column_stack([vectors, np.log(factors[rows])]).astype(np.float32)
 
 
 def run_encoder(
@@ -42,5 +47,6 @@ def run_encoder(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
-    (vectors,) = session.run([VECTORS], {VIDEO_ROWS: rows, **fields})
+    feed: dict[str, np.ndarray] = {VIDEO_ROWS: rows} | {str(name): part for name, part in fields.items()}
+    (vectors,) = session.run([VECTORS], feed)
     return vectors

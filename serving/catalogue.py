@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int64
 from features.bundle import Bundle
 from features.filters import VideoFilters
 from features.schema import DURATION_SECONDS, PAD_ROW, TAG_IDS, UPLOADER_ID
+from features.trend import has_trend
 from features.video_facts import BundleFacts
 from features.vocabulary import Vocabulary
 from serving.errors import UnknownVideoError
@@ -45,8 +46,8 @@ class Catalogue:
         if row == PAD_ROW:
             raise UnknownVideoError(f"the release knows no video {video_id}")
         vector = self._bundle.vectors[row - 1].copy()
-        if self._bundle.manifest.config.get("trend", {}).get("power"):
-            vector[-1] = 0.0  # see training/trended.py
+        if has_trend(self._bundle):
+            vector[-1] = 0.0
         return vector
 
     def outside(self, filters: VideoFilters) -> Int64[np.ndarray, " N"]:

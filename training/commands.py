@@ -49,6 +49,15 @@ def repeat(bundle: BundlePath, as_json: JsonFlag = False) -> None:
 
 
 @app.command()
+def refresh(bundle: BundlePath, until: MomentOption, as_json: JsonFlag = False) -> None:
+    """Write BUNDLE again with the trend of the watches before --until; nothing is trained."""
+    from training.refresh import refresh_trend
+
+    again = refresh_trend(bundle, parse_moment(until), settings=Settings())
+    out.print(json.dumps({"bundle": str(again)}) if as_json else str(again))
+
+
+@app.command()
 def evaluate(
     bundle: BundlePath,
     days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],

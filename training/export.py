@@ -32,11 +32,13 @@ from features.item_fields import ItemFields
 from features.positives import NUM_ACTION_BITS
 from features.profile import PROFILE_VALUES, ProfileVocabulary
 from features.schema import PAD_ROW
+from features.trend import write_trend
 from features.vocabulary import Vocabulary
 from training.activation import ActivationRecord
 from training.errors import ExportError
 from training.network import Extractor, InterestNetwork, ItemEncoder
 from training.ranking import exported_extractor
+from training.trended import Trended
 
 CHATTY_LOGGERS: Final = ("torch.onnx", "onnxscript", "onnx_ir")
 """They report every folded constant, hundreds of lines in a task's log."""
@@ -68,9 +70,12 @@ def write_interest_files(
     pq.write_table(item_table(vocabulary.video_ids, vectors, videos), folder / ITEM_VECTORS)
     pq.write_table(vocabulary.to_table(), folder / VOCABULARY)
     pq.write_table(record.table(), folder / ACTIVATION)
-    if network.field_names:
-        pq.write_table(fields.only(network.field_names).to_table(), folder / ITEM_FIELDS)
-    export_item_encoder(folder / ITEM_ENCODER, ItemEncoder(network))
+    plain = network.network if isinstance(network, Trended) else network
+    if plain.field_names:
+        pq.write_table(fields.only(plain.field_names).to_table(), folder / ITEM_FIELDS)
+    if isinstance(network, Trended):
+        write_trend(folder, vocabulary.video_ids, network.factors)
+    export_item_encoder(folder / ITEM_ENCODER, ItemEncoder(plain))
     if profile is not None:
         pq.write_table(profile.to_table(), folder / PROFILE_VALUES)
     export_extractor(

@@ -117,9 +117,9 @@ def _reference(
 
 def _unspoilt(path: Path, start: datetime) -> Manifest:
     manifest = open_bundle(path).manifest
-    if manifest.data.until > start:
+    if manifest.known_until > start:
         raise BadInputError(
-            f"{path} was trained until {manifest.data.until.isoformat()}, after the judged days begin "
-            f"({start.isoformat()}); judge on later days"
+            f"{path} knows what happened until {manifest.known_until.isoformat()}, after the judged days "
+            f"begin ({start.isoformat()}); judge on later days"
         )
     return manifest

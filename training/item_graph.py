@@ -24,6 +24,7 @@ from features.bundle import NEIGHBOURS, NEIGHBOURS_KIND, NEIGHBOURS_SCHEMA, VOCA
 from features.history import MICROSECONDS_PER_DAY
 from features.neighbours import largest_weights, watch_weights
 from features.top import best_of
+from features.trend import write_trend
 from features.vocabulary import Vocabulary
 from training.config import ModelConfig, Share, TrendConfig
 from training.dataset import WHOLE_PAST, Sequences, WatchLog
@@ -126,10 +127,13 @@ def neighbours_table(
     return pa.concat_tables(parts)
 
 
-def trained_neighbours(log: WatchLog, vocabulary: Vocabulary, neighbours: pa.Table) -> Trained:
+def trained_neighbours(log: WatchLog, feedback: Feedback, neighbours: pa.Table) -> Trained:
     """What an item-to-item model hands over."""
+    vocabulary = feedback.vocabulary
 
     def write(folder: Path) -> None:
+        if (feedback.trend != 1).any():
+            write_trend(folder, vocabulary.video_ids, feedback.trend)
         pq.write_table(neighbours, folder / NEIGHBOURS)
         pq.write_table(vocabulary.to_table(), folder / VOCABULARY)
 

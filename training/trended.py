@@ -2,12 +2,12 @@
 
 The score of a video becomes <z, v> + temperature * log(r ** power): on the logits of the softmax, log of the
 factor of ``training/trend.py``. The coordinate of a video is log(r ** power), that of every interest the
-temperature, which is small: angles between interests stay what they were.
+temperature, which is small: angles between interests stay what they were. The item encoder of a bundle is
+that of ``network``: ``features/item_encoder.py`` adds the coordinate, so that newer factors need no other
+program.
 
 Shape letters: as in ``training/network.py``.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class Trended(InterestNetwork):
     def __init__(self, network: InterestNetwork, factors: Float[np.ndarray, " V"]) -> None:
         super().__init__(network.num_rows, temperature=float(network.temperature))
         self.network = network
-        self.field_names = network.field_names
+        self.factors = factors
         logs = np.concatenate([[0.0], np.log(factors)]).astype(np.float32)
         self.register_buffer("logs", torch.from_numpy(logs))
 
@@ -45,13 +45,3 @@ class Trended(InterestNetwork):
     def item_vectors(self, rows: Int64[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """Vectors with the trend behind."""
         return torch.cat([self.network.item_vectors(rows), self.logs[rows].unsqueeze(1)], dim=1)
-
-    def encode(
-        self, rows: Int64[Tensor, " N"], fields: Sequence[Int64[Tensor, "N _"]]
-    ) -> Float[Tensor, "N D"]:
-        """The same for any videos; one without a row is watched as usual."""
-        return torch.cat([self.network.encode(rows, fields), self.logs[rows].unsqueeze(1)], dim=1)
-
-    def field_rows(self, rows: Int64[Tensor, " N"]) -> tuple[Int64[Tensor, "N _"], ...]:
-        """See ``InterestNetwork``."""
-        return self.network.field_rows(rows)

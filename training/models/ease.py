@@ -45,7 +45,7 @@ def train(config: EaseConfig, run: Run) -> Trained:
     table = neighbours_table(
         lambda rows: weights[rows], feedback.vocabulary, feedback.trend, config.num_neighbours
     )
-    return trained_neighbours(log, feedback.vocabulary, table)
+    return trained_neighbours(log, feedback, table)
 
 
 def require_small(num_videos: int) -> None:

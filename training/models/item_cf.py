@@ -46,7 +46,7 @@ def train(config: ItemCfConfig, run: Run) -> Trained:
         feedback.trend,
         config.num_neighbours,
     )
-    return trained_neighbours(log, feedback.vocabulary, table)
+    return trained_neighbours(log, feedback, table)
 
 
 def normalised(

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from features.bundle import ITEM_VECTORS, STORED_INTERESTS_KIND, USER_INTERESTS, VOCABULARY, item_table
+from features.trend import write_trend
 from features.user_vectors import pack_user_vectors
 from training.dataset import WatchLog
 from training.item_graph import Feedback, FeedbackConfig
@@ -84,6 +85,8 @@ def train(config: LightgcnConfig, run: Run) -> Trained:
     )
 
     def write(folder: Path) -> None:
+        if (feedback.trend != 1).any():
+            write_trend(folder, feedback.vocabulary.video_ids, feedback.trend)
         pq.write_table(table, folder / USER_INTERESTS)
         items = item_table(feedback.vocabulary.video_ids, videos, watches.videos())
         pq.write_table(items, folder / ITEM_VECTORS)

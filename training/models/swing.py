@@ -61,7 +61,7 @@ def train(config: SwingConfig, run: Run) -> Trained:
         config.num_neighbours,
         rows_per_block=max(WEIGHTS_PER_STRIP // swings.num_videos, 1),
     )
-    return trained_neighbours(log, feedback.vocabulary, table)
+    return trained_neighbours(log, feedback, table)
 
 
 def norm_factors(swings: "Swings", norm: float) -> Float32[np.ndarray, " V"]:
