@@ -28,7 +28,7 @@ class SkipGramConfig(EmbeddingsConfig):
     """Width of the vectors (D)."""
     epochs: PositiveInt = 10
     """Passes over the corpus."""
-    window: PositiveInt = 5
+    window: PositiveInt = 3
     """Videos before and after one that count as its context; each time a random part of so many."""
     num_negatives: PositiveInt = 5
     """Random videos against each one of the context."""

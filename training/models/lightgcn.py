@@ -51,12 +51,12 @@ class LightgcnConfig(FeedbackConfig):
     """Steps over the graph; 0 is matrix factorisation."""
     loss: Literal["softmax", "bpr"] = "softmax"
     """Targets compete with the videos, or each is compared with one random video."""
-    temperature: PositiveFloat = 0.1
+    temperature: PositiveFloat = 0.07
     """Divides the cosines in the softmax."""
     num_negatives: PositiveInt = 1024
     """Random videos of a step in the softmax, half of them by watches; from the size of the vocabulary on,
     all of it."""
-    epochs: PositiveInt = 30
+    epochs: PositiveInt = 20
     """Passes over the users."""
     batch_size: PositiveInt = 2048
     """Users per step."""

@@ -24,7 +24,7 @@ from training.walks import Walker, watch_graph
 class Node2vecConfig(SessionsConfig):
     """The graph and the walks."""
 
-    epochs: PositiveInt = 3
+    epochs: PositiveInt = 10
     """Times that all walks are drawn and read."""
     window: PositiveInt = 1
     """Videos before and after one in a walk that count as its context; further ones blur what is near."""

@@ -29,6 +29,8 @@ class PopularityConfig(ModelConfig):
     """A positive counts half after so many days; unset: all count alike."""
     window_days: PositiveFloat | None = 7.0
     """Positives older than this do not count; unset: all do."""
+    by_segment: bool = True
+    """A list of its own for every segment of users."""
     videos_per_segment: PositiveInt = 1000
     """Length of the list of a segment; the list of all users holds every watched video."""
 
@@ -56,7 +58,7 @@ def train(config: PopularityConfig, run: Run) -> Trained:
     segments = np.array([segment_of.get(user, "") for user in positives[USER_ID].to_pylist()])
 
     lists = [_ranking(None, _scores(rows, weights, vocabulary), vocabulary, len(vocabulary))]
-    for segment in sorted(set(segments.tolist()) - {""}):
+    for segment in sorted(set(segments.tolist()) - {""}) if config.by_segment else ():
         own = segments == segment
         scores = _scores(rows[own], weights[own], vocabulary)
         lists.append(_ranking(segment, scores, vocabulary, config.videos_per_segment))

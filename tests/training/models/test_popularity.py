@@ -54,6 +54,14 @@ def test_segments_get_lists_of_their_own_up_to_a_length(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_segments_can_be_left_out(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    write_log(settings, WATCHES, [video(v) for v in (7, 8, 9)], USERS)
+    overrides = ["by_segment=false"]
+    path = train("popularity", at(10), settings=settings, overrides=overrides, training=UNTRACKED)
+    assert set(open_bundle(path).ranking["segment"].to_pylist()) == {None}
+
+
 def test_half_life_halves_and_window_cuts() -> None:
     ages = np.array([0.0, 3.0, 6.0])
     half_life = PopularityConfig(window_days=None, half_life_days=3)
