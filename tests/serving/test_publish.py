@@ -63,8 +63,9 @@ def test_attributes_travel_with_the_vectors(settings: Settings, milvus: ServingS
     with MilvusConnection(milvus).translating("reading") as client:
         (row,) = client.get("videos_tiny_v1", ids=[50], output_fields=["*"])
     assert (row["uploader_id"], list(row["tag_ids"]), row["category"]) == (9, [1, 2], "any")
-    assert row["published_at"] == 1_767_225_600_000_000  # 2026-01-01T00:00Z in microseconds
-    assert (row["duration_seconds"], row["language"]) == (15.0, None)
+    # 50 days after 2026-01-01T00:00Z, in microseconds.
+    assert row["published_at"] == 1_767_225_600_000_000 + 50 * 86_400_000_000
+    assert (row["duration_seconds"], row["language"]) == (50.0, "")  # the language is not known
 
 
 def test_publishing_the_same_bundles_again_changes_nothing(

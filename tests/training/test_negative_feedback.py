@@ -85,5 +85,5 @@ def gap(negative_weight: float) -> float:
 
 
 def test_training_ranks_what_users_turn_down_further_below_what_they_take() -> None:
-    without, with_feedback = gap(0.0), gap(1.0)
+    without, with_feedback = gap(0.0), gap(3.0)
     assert with_feedback > without + 0.1
