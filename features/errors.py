@@ -11,6 +11,8 @@ FacetError
         DiskFullError         no space is left
 """
 
+from pydantic import ValidationError
+
 
 class FacetError(Exception):
     """Base of every expected failure; its text says what to do."""
@@ -46,3 +48,8 @@ class StoreUnavailableError(RetryLaterError):
 
 class DiskFullError(RetryLaterError):
     """No space is left where Facet writes."""
+
+
+def problems_of(error: ValidationError) -> str:
+    """What pydantic found wrong, as one line: ``field.inner: message; field: message``."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())

@@ -6,16 +6,15 @@ restart. An arm is another release, another merge of the same release, or, as a 
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
-from features.errors import BadInputError
+from features.errors import BadInputError, problems_of
 from features.merge_config import MergeConfig, read_merge_config
-from features.release import METADATA, RELEASES
+from features.release import METADATA, RELEASES, registry_time
 
 EXPERIMENTS: Final = sa.Table(
     "experiments",
@@ -107,8 +106,7 @@ def start_experiment(engine: sa.Engine, name: str, arms: Sequence[str], salt: st
     try:
         experiment = Experiment.model_validate({"name": name, "arms": parse_arms(arms), "salt": salt})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise BadInputError(f"experiment {name!r}: {problems}") from error
+        raise BadInputError(f"experiment {name!r}: {problems_of(error)}") from error
     with engine.begin() as connection:
         if running := connection.scalar(sa.select(EXPERIMENTS.c.name).where(_RUNS)):
             raise BadInputError(f"experiment {running} is running; end it with `facet ab stop`")
@@ -119,7 +117,7 @@ def start_experiment(engine: sa.Engine, name: str, arms: Sequence[str], salt: st
         if missing := experiment.releases() - kept:
             there = ", ".join(sorted(kept)) or "none"
             raise BadInputError(f"release {', '.join(sorted(missing))} is not kept; there are {there}")
-        row = {"name": name, "definition": experiment.model_dump(mode="json"), "started_at": _now()}
+        row = {"name": name, "definition": experiment.model_dump(mode="json"), "started_at": registry_time()}
         connection.execute(sa.insert(EXPERIMENTS), row)
     return experiment
 
@@ -134,7 +132,7 @@ def stop_experiment(engine: sa.Engine) -> str:
         running = connection.scalar(sa.select(EXPERIMENTS.c.name).where(_RUNS))
         if running is None:
             raise BadInputError("no experiment is running")
-        connection.execute(sa.update(EXPERIMENTS).where(_RUNS).values(ended_at=_now()))
+        connection.execute(sa.update(EXPERIMENTS).where(_RUNS).values(ended_at=registry_time()))
     return str(running)
 
 
@@ -146,7 +144,3 @@ def running_experiment(engine: sa.Engine) -> Experiment | None:
 
 
 _RUNS: Final = EXPERIMENTS.c.ended_at.is_(None)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

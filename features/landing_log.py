@@ -149,23 +149,36 @@ class LandingLog:
             everything: close the file even if it is not due; for the end of the process.
 
         Returns:
-            Names in the landing area, ``<table>/<day>/<file>``.
-
-        Raises:
-            RetryLaterError: the landing area fails; the files stay and are moved by the next call.
+            Names in the landing area, ``<table>/<day>/<file>``. What cannot be moved is logged, stays, and is
+            moved by a later call.
         """
-        with self._writing:
-            self._close_if(lambda file: everything or self._is_due(file))
+        try:
+            with self._writing:
+                self._close_if(lambda file: everything or self._is_due(file))
+        except OSError as error:
+            self._abandon()
+            log.warning("file not closed in order", folder=str(self._folder), error=str(error))
         moved = []
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            if (file := _claim(path)) is None:
-                continue
-            with file:
-                if _cut_to_whole_lines(file):
-                    moved.append(self._move(path))
-                else:
-                    path.unlink()
+            try:
+                moved += self._hand_over(path)
+            except OSError as error:
+                log.warning("rows not landed yet", file=str(path), error=str(error))
         return moved
+
+    def _hand_over(self, path: Path) -> list[str]:
+        """The name that the file has now, or nothing if it is not to be moved."""
+        if (file := _claim(path)) is None:
+            return []
+        with file:
+            if not _cut_to_whole_lines(file):
+                path.unlink()
+                return []
+            day, _, rest = path.name.partition(".")
+            name = f"{self._table}/{day}/{rest}"
+            self._landing.take(path, name)
+        log.info("rows landed", file=name)
+        return [name]
 
     def _current(self) -> _OpenFile:
         self._close_if(self._is_due)
@@ -190,16 +203,6 @@ class LandingLog:
 
     def _today(self) -> str:
         return self._clock().date().isoformat()
-
-    def _move(self, path: Path) -> str:
-        day, _, rest = path.name.partition(".")
-        name = f"{self._table}/{day}/{rest}"
-        try:
-            self._landing.take(path, name)
-        except OSError as error:
-            raise RetryLaterError(f"{path} cannot be moved to {name}: {error}; it stays") from error
-        log.info("rows landed", file=name)
-        return name
 
 
 def _claim(path: Path) -> BinaryIO | None:

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from features.errors import BadInputError
+from features.errors import BadInputError, problems_of
 
 Fusion = Literal["arithmetic", "geometric", "reciprocal_rank"]
 INTERESTS: Final = "interests"
@@ -136,9 +136,8 @@ def parse_merge(options: Sequence[str]) -> MergeConfig:
     try:
         return MergeConfig.model_validate(values | ({"arrange": arrange} if arrange else {}))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BadInputError(
-            f"cannot merge by {list(options)}: {problems}. Write weights=NAME:WEIGHT,NAME:WEIGHT, "
+            f"cannot merge by {list(options)}: {problems_of(error)}. Write weights=NAME:WEIGHT,NAME:WEIGHT, "
             "fusion=arithmetic|geometric|reciprocal_rank, depth=PLACES, "
             f"{'=, '.join(Arrangement.model_fields)}="
         ) from error

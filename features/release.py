@@ -5,7 +5,7 @@ channels are merged. The pointer is one row: the only meaning of "current".
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +53,11 @@ class Release:
     def bundle_path(self, settings: Settings, channel: str) -> Path:
         """Folder of the bundle behind ``channel``."""
         return settings.bundles / self.bundles[channel]
+
+
+def registry_time() -> datetime:
+    """Now, as the registry's tables hold it: UTC without a zone, which SQLite would drop."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def open_registry(settings: Settings) -> sa.Engine:

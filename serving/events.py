@@ -11,7 +11,7 @@ from typing import Final, Protocol, runtime_checkable
 import pyarrow as pa
 import structlog
 
-from features.errors import RetryLaterError, StoreUnavailableError
+from features.errors import StoreUnavailableError
 from features.landing_log import LandingLog
 from features.positives import PositiveRule
 from features.recent import RecentWatch, recent_watches
@@ -86,10 +86,7 @@ class EventSink:
 
     def hand_over(self, *, everything: bool = False) -> None:
         """Land files that are due; to be called every second or so."""
-        try:
-            self._watches.hand_over(everything=everything)
-        except RetryLaterError as error:
-            log.warning("events not landed yet", error=str(error))
+        self._watches.hand_over(everything=everything)
 
     @cached_property
     def _store(self) -> RecentStore:

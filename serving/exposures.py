@@ -72,10 +72,7 @@ class ExposureLog:
 
     def hand_over(self, *, everything: bool = False) -> None:
         """Land files that are due; to be called every second or so."""
-        try:
-            self._exposures.hand_over(everything=everything)
-        except RetryLaterError as error:
-            log.warning("exposures not landed yet", error=str(error))
+        self._exposures.hand_over(everything=everything)
 
     def _write(self, answers: list[Shown]) -> None:
         try:

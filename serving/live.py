@@ -35,6 +35,8 @@ class Trial:
     """An experiment and what answers its arms; ``None`` is whatever is live."""
 
     experiment: Experiment | None
+    live: Release | None
+    """What was live when the recallers were opened: merges of arms are merges of it."""
     recallers: dict[str, Recaller | None]
 
 
@@ -62,7 +64,7 @@ class LiveRecaller:
         self._hidden = hidden
         self._connection = MilvusConnection(serving_settings)
         self._recaller: Recaller | None = None
-        self._trial = Trial(None, {})
+        self._trial = Trial(None, None, {})
         self._refreshing = threading.Lock()
         self._problem = "the release pointer was not read yet"
 
@@ -97,7 +99,7 @@ class LiveRecaller:
         with self._refreshing:
             try:
                 flipped = self._follow()
-                self._follow_experiment(flipped)
+                self._follow_experiment()
                 return flipped
             except (FacetError, SQLAlchemyError, OSError) as error:
                 self._problem = str(error)
@@ -128,10 +130,10 @@ class LiveRecaller:
         log.info("answering from release", version=release.version, revision=release.revision)
         return True
 
-    def _follow_experiment(self, flipped: bool) -> None:
+    def _follow_experiment(self) -> None:
         """Open what the arms need; an arm that cannot be opened takes no part until the next change."""
-        experiment = running_experiment(self._engine)
-        if experiment == self._trial.experiment and not (flipped and experiment):
+        experiment, live = running_experiment(self._engine), self.recaller.release
+        if (experiment, live if experiment else None) == (self._trial.experiment, self._trial.live):
             return
         recallers: dict[str, Recaller | None] = {}
         for arm in experiment.arms if experiment else ():
@@ -139,7 +141,7 @@ class LiveRecaller:
                 recallers[arm.name] = self._recaller_of_arm(arm)
             except FacetError as error:
                 log.error("arm takes no part", arm=arm.name, error=str(error))
-        self._trial = Trial(experiment, recallers)
+        self._trial = Trial(experiment, live if experiment else None, recallers)
         log.info("experiment", name=experiment.name if experiment else None, arms=sorted(recallers))
 
     def _recaller_of_arm(self, arm: Arm) -> Recaller | None:

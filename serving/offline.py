@@ -8,7 +8,7 @@ Shape letters: N videos.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,7 +16,8 @@ import structlog
 from jaxtyping import Int64
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.release import METADATA
+from features.release import METADATA, open_registry, registry_time
+from features.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -31,14 +32,12 @@ OFFLINE = sa.Table(
 class OfflineVideos:
     """The list, and what this process knows of it.
 
-    Args:
-        engine: from ``features.release.open_registry``.
+    The database is opened by the first look: a process starts without it, too.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._ids: Int64[np.ndarray, " N"] = np.empty(0, dtype=np.int64)
-        OFFLINE.create(engine, checkfirst=True)
 
     @property
     def ids(self) -> Int64[np.ndarray, " N"]:
@@ -52,7 +51,7 @@ class OfflineVideos:
 
     def hide(self, video_ids: Sequence[int]) -> None:
         """Put videos on the list; those that are on it stay as they are. This process knows at once."""
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = registry_time()
         with self._engine.begin() as connection:
             there = set(connection.scalars(_which(video_ids)))
             new = [{"video_id": each, "since": now} for each in sorted(set(video_ids) - there)]
@@ -70,8 +69,12 @@ class OfflineVideos:
         """Read the list again; if the database is away, what was known stays."""
         try:
             self._read()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             log.warning("list of offline videos not read", error=str(error))
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        return open_registry(self._settings)
 
     def _read(self) -> None:
         with self._engine.connect() as connection:

@@ -255,8 +255,7 @@ def open_recaller(
         BundleError: a bundle of the release is damaged.
     """
     serving_settings = serving_settings or ServingSettings()
-    registry = open_registry(settings)
-    release = release or current_release(registry)
+    release = release or current_release(open_registry(settings))
     if release is None:
         raise NoReleaseError("no release is live yet; train a bundle and run `facet publish BUNDLE`")
     bundles: dict[str, Bundle] = reopen_channels(release.bundles, settings)
@@ -272,7 +271,7 @@ def open_recaller(
         ),
         popular=PopularVideos.of_channels(bundles),
         catalogue=Catalogue(bundles[INTERESTS]),
-        hidden=hidden or OfflineVideos(registry).read,
+        hidden=hidden or OfflineVideos(settings).read,
         timeout_seconds=timeout,
         looked_up=looked_up_bundle(release, bundles),
     )

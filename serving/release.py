@@ -11,7 +11,7 @@ the same one wins.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from features.experiment import running_experiment
 from features.merge_config import DEFAULT_MERGE, MergeConfig
-from features.release import POINTER, RELEASES
+from features.release import POINTER, RELEASES, registry_time
 from serving.errors import PublishConflictError, RollbackError
 
 BUILDING: Final = "building"
@@ -71,7 +71,7 @@ class ReleaseWriter:
             "state": BUILDING,
             "bundles": bundles,
             "collections": collections,
-            "created_at": datetime.now(UTC).replace(tzinfo=None),
+            "created_at": registry_time(),
             "created_by": created_by,
             "reason": None,
             "merge_config": merge.model_dump(),

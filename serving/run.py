@@ -37,7 +37,6 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
     """The app over the real feature store and Milvus. The process is for serving alone from here on."""
     keep_out(NOT_FOR_SERVING)
     from features.landing_log import LandingLog
-    from features.release import open_registry
     from features.schema import EXPOSURES, WATCHES
     from serving.app import Parts, create_app
     from serving.events import EventSink
@@ -46,7 +45,7 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
     from serving.metrics import Metrics  # before Feast, which is imported with the first release
     from serving.offline import OfflineVideos
 
-    metrics, offline = Metrics(), OfflineVideos(open_registry(settings))
+    metrics, offline = Metrics(), OfflineVideos(settings)
     live = LiveRecaller(settings, serving_settings, metrics=metrics, hidden=lambda: offline.ids)
     watches = LandingLog(settings, WATCHES)
     parts = Parts(

@@ -48,9 +48,8 @@ from features.schema import (
     WATCHES,
 )
 from features.settings import Settings
-from training.intervals import LEVEL, SEED
+from training.intervals import LEVEL, NUM_RESAMPLES, SEED
 
-NUM_RESAMPLES: Final = 1000
 USERS_PER_BLOCK: Final = 10_000
 FIGURES: Final[dict[str, tuple[str, str]]] = {
     "click_rate": ("played", "shown"),

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from features.errors import BadInputError
+from features.errors import BadInputError, problems_of
 from features.positives import PositiveRule
 from training.action_bits import ALL_ACTIONS, ActionNames
 
@@ -267,6 +267,7 @@ def parse_overrides(config_class: type[C], overrides: Sequence[str]) -> C:
     try:
         return config_class.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         allowed = ", ".join(sorted(config_class.model_fields))
-        raise BadInputError(f"cannot use {list(overrides)}: {problems}. Allowed keys: {allowed}") from error
+        raise BadInputError(
+            f"cannot use {list(overrides)}: {problems_of(error)}. Allowed keys: {allowed}"
+        ) from error

@@ -80,9 +80,6 @@ def refresh_trend(bundle_path: Path, until: datetime, *, settings: Settings) -> 
 
 
 def _write(folder: Path, bundle: Bundle, factors: np.ndarray) -> None:
-    for file in bundle.path.iterdir():
-        if file.name not in REPLACED:
-            shutil.copyfile(file, folder / file.name)
     if bundle.manifest.kind == NEIGHBOURS_KIND:
         table = bundle.neighbours
         change = (factors / trend_factors(bundle)).astype(np.float32)
@@ -96,3 +93,6 @@ def _write(folder: Path, bundle: Bundle, factors: np.ndarray) -> None:
         vectors[:, -1] = np.log(factors)
         pq.write_table(item_table(bundle.video_ids, vectors, bundle.items), folder / ITEM_VECTORS)
     write_trend(folder, bundle.vocabulary.video_ids, factors)
+    for file in bundle.path.iterdir():
+        if file.name not in REPLACED and not (folder / file.name).exists():
+            shutil.copyfile(file, folder / file.name)

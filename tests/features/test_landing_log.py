@@ -145,6 +145,16 @@ def test_a_killed_process_loses_nothing_that_it_was_told_is_stored(settings: Set
     assert len(found) <= len(told) + 2  # of each process, one may be stored and not told
 
 
+def test_what_cannot_be_landed_stays_and_comes_later(settings: Settings) -> None:
+    log = LandingLog(settings, WATCHES, clock=Clock())
+    log.append([row("a")])
+    settings.landing.write_text("a file where the folder should be")
+    assert log.hand_over(everything=True) == []
+    settings.landing.unlink()
+    assert len(log.hand_over()) == 1
+    assert landed(settings) == ["a"]
+
+
 @contextmanager
 def small_files() -> Iterator[None]:
     """No file of this process may exceed 100 bytes."""

@@ -11,7 +11,6 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from features.release import open_registry
 from features.settings import Settings
 from serving.app import create_app
 from serving.embedded import milvus_server
@@ -293,7 +292,7 @@ def test_an_offline_video_is_shown_to_nobody_from_now_on(settings: Settings, ser
         return [candidate["video_id"] for candidate in answer["candidates"]]
 
     known, unknown = videos(1), videos(999)
-    OfflineVideos(open_registry(settings)).hide([30, 50])
+    OfflineVideos(settings).hide([30, 50])
     assert videos(1) == [video_id for video_id in known if video_id not in (30, 50)]
     assert videos(999) == [video_id for video_id in unknown if video_id not in (30, 50)]
     assert {30, 50} & set(known) & set(unknown)

@@ -1,5 +1,7 @@
 """Arms over HTTP: each user is answered by one release, and the answer says which arm it is."""
 
+from pathlib import Path
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -52,6 +54,25 @@ def test_each_user_is_answered_by_the_release_of_the_own_arm(
     stop_experiment(registry)
     live.refresh()
     assert answers() == [(second, None)] * len(USERS)
+
+
+@pytest.mark.server
+def test_an_arm_with_another_merge_follows_the_live_release(
+    settings: Settings, milvus: ServingSettings, tmp_path: Path
+) -> None:
+    publish([write_interests(settings)], settings=settings, serving_settings=milvus)
+    shallow = tmp_path / "merge.json"
+    shallow.write_text('{"depth": 2}')
+    start_experiment(open_registry(settings), "depth", ["a:.5", f"b:.5:merge={shallow}"])
+    live = LiveRecaller(settings, milvus, metrics=Metrics(), users=timed())
+    for version in ("v2", "v3"):
+        release = publish([write_interests(settings, version)], settings=settings, serving_settings=milvus)
+        live.refresh()
+        served = {arm: recaller.release for recaller, arm in map(live.recaller_of, USERS)}
+        assert {arm: (each.version, each.merge.depth) for arm, each in served.items()} == {
+            "a": (release, 500),
+            "b": (release, 2),
+        }
 
 
 def test_a_release_on_trial_is_kept_however_many_are_published(settings: Settings) -> None:

@@ -17,18 +17,18 @@ KEY = {"X-API-Key": "secret"}
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> sa.Engine:
-    return open_registry(Settings(home=tmp_path))
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path)
 
 
-def client(engine: sa.Engine, key: str | None = "secret") -> TestClient:
+def client(settings: Settings, key: str | None = "secret") -> TestClient:
     app = FastAPI()
-    app.include_router(admin_router(OfflineVideos(engine), SecretStr(key) if key else None))
+    app.include_router(admin_router(OfflineVideos(settings), SecretStr(key) if key else None))
     return TestClient(app)
 
 
-def test_another_process_knows_when_it_looks_again_and_a_new_one_from_the_start(engine: sa.Engine) -> None:
-    ours, theirs = OfflineVideos(engine), OfflineVideos(engine)
+def test_another_process_knows_when_it_looks_again_and_a_new_one_from_the_start(settings: Settings) -> None:
+    ours, theirs = OfflineVideos(settings), OfflineVideos(settings)
     ours.hide([5, 3, 5])
     ours.hide([3, 9])
     assert ours.ids.tolist() == [3, 5, 9]
@@ -40,17 +40,24 @@ def test_another_process_knows_when_it_looks_again_and_a_new_one_from_the_start(
     assert ours.ids.tolist() == [3, 9]
 
 
-def test_a_database_that_is_away_leaves_what_was_known(engine: sa.Engine) -> None:
-    offline = OfflineVideos(engine)
+def test_a_process_starts_without_the_database(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    offline = OfflineVideos(Settings(home=tmp_path / "file" / "home"))
+    offline.refresh()
+    assert offline.ids.tolist() == []
+
+
+def test_a_database_that_is_away_leaves_what_was_known(settings: Settings) -> None:
+    offline = OfflineVideos(settings)
     offline.hide([3])
-    with engine.begin() as connection:
+    with open_registry(settings).begin() as connection:
         connection.execute(sa.text("DROP TABLE offline_videos"))
     offline.refresh()
     assert offline.ids.tolist() == [3]
 
 
-def test_the_routes_change_the_list(engine: sa.Engine) -> None:
-    admin = client(engine)
+def test_the_routes_change_the_list(settings: Settings) -> None:
+    admin = client(settings)
     body = {"video_ids": [4, 2]}
     assert admin.post("/v1/videos:offline", json=body, headers=KEY).json() == {"video_ids": [2, 4]}
     body = {"video_ids": [4]}
@@ -59,13 +66,13 @@ def test_the_routes_change_the_list(engine: sa.Engine) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "Secret"}, {"X-API-Key": "secret "}])
-def test_without_the_key_nothing_changes(engine: sa.Engine, headers: dict[str, str]) -> None:
-    answer = client(engine).post("/v1/videos:offline", json={"video_ids": [4]}, headers=headers)
+def test_without_the_key_nothing_changes(settings: Settings, headers: dict[str, str]) -> None:
+    answer = client(settings).post("/v1/videos:offline", json={"video_ids": [4]}, headers=headers)
     assert answer.status_code == 401
-    assert OfflineVideos(engine).ids.tolist() == []
+    assert OfflineVideos(settings).ids.tolist() == []
 
 
-def test_without_a_key_in_the_settings_nobody_may(engine: sa.Engine) -> None:
-    answer = client(engine, key=None).get("/v1/videos:offline", headers=KEY)
+def test_without_a_key_in_the_settings_nobody_may(settings: Settings) -> None:
+    answer = client(settings, key=None).get("/v1/videos:offline", headers=KEY)
     assert answer.status_code == 403
     assert "FACET_ADMIN_KEY" in answer.json()["detail"]

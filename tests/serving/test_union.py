@@ -28,27 +28,14 @@ from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.neighbours import NeighboursChannel
 from serving.channels.popular import PopularChannel
 from serving.channels.vector_search import VectorSearch
-from serving.errors import IndexUnavailableError
 from serving.interests import InterestExtractor
 from serving.recall import Recaller
 from serving.result import LeftOut, Origin, Reason, RecallResult
 from tests.serving.bundles import exact_index, write_interests, write_neighbours, write_ranking
-from tests.serving.users import POSITIVE, timed, user
+from tests.serving.users import POSITIVE, Lost, timed, user
 
 BOTH = user(1, [(20, POSITIVE), (10, POSITIVE)])
 WEIGHTS = {"interests": 0.6, "cooc": 0.4}
-
-
-class Lost:
-    """A channel whose index does not answer."""
-
-    is_remote = True
-
-    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
-        raise IndexUnavailableError("Milvus does not answer; start it")
-
-    def check(self) -> None:
-        raise IndexUnavailableError("Milvus does not answer; start it")
 
 
 class Silent:

@@ -12,11 +12,12 @@ from features.history import History
 from features.landing_log import LandingLog
 from features.positives import Action, PositiveRule
 from features.recent import RecentWatch
-from features.release import open_registry
 from features.schema import WATCHES
 from features.settings import Settings
 from features.user_features import UserFeatures
 from serving.app import Parts
+from serving.channels import ANYTHING, Found, Scope
+from serving.errors import IndexUnavailableError
 from serving.events import EventSink
 from serving.live import LiveRecaller
 from serving.lookup import TimedLookup
@@ -49,6 +50,18 @@ class Shelf:
         if not self.opened.is_set():
             raise StoreUnavailableError("the store is down; start it")
         self.pushed += [(user_id, watch) for user_id, watches in pushed.items() for watch in watches]
+
+
+class Lost:
+    """A channel whose index does not answer."""
+
+    is_remote = True
+
+    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
+        raise IndexUnavailableError("Milvus does not answer; start it")
+
+    def check(self) -> None:
+        raise IndexUnavailableError("Milvus does not answer; start it")
 
 
 class BrokenStore:
@@ -89,4 +102,4 @@ def parts_of(settings: Settings, live: LiveRecaller, metrics: Metrics) -> Parts:
     """An app that gets no events and records no answers."""
     watches = LandingLog(settings, WATCHES)
     events = EventSink(watches, Shelf, lambda ids: [None] * len(ids), PositiveRule(), metrics)
-    return Parts(live, events, None, OfflineVideos(open_registry(settings)), metrics)
+    return Parts(live, events, None, OfflineVideos(settings), metrics)

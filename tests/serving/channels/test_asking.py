@@ -10,9 +10,8 @@ from features.merge import Merged
 from features.user_features import UserFeatures
 from serving.channels import ANYTHING, Channel, Found, Scope
 from serving.channels.asking import Asked, Asker
-from serving.errors import IndexUnavailableError
 from serving.result import LeftOut
-from tests.serving.users import user
+from tests.serving.users import Lost, user
 
 SOMEBODY = user(1)
 
@@ -34,18 +33,6 @@ class Answering:
 
     def check(self) -> None:
         return
-
-
-class Lost:
-    """Its index does not answer."""
-
-    is_remote = True
-
-    def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
-        raise IndexUnavailableError("Milvus does not answer; start it")
-
-    def check(self) -> None:
-        raise IndexUnavailableError("Milvus does not answer; start it")
 
 
 def ask(channels: dict[str, Channel], timeout_seconds: float = 20.0) -> Asked:
