@@ -1,13 +1,13 @@
 """HTTP face of recall and of events. Parses, calls, counts, maps errors to status codes; no logic."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import SecretStr
@@ -24,6 +24,8 @@ from serving.limits import BodyLimit, RateLimit
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
 from serving.offline import OfflineVideos
+from serving.pages.access import PageAccess
+from serving.pages.layout import page, static_router, wants_page
 from serving.recall_routes import RECALL, recall_router
 
 STOP_SECONDS: Final = 5.0
@@ -44,6 +46,7 @@ class Parts:
     admin_key: SecretStr | None = None
     rate_limit: str | None = None
     """Requests of one address, such as ``100/second``."""
+    pages: PageAccess = field(default_factory=PageAccess)
 
 
 def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
@@ -80,6 +83,7 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
     app.include_router(recall_router(parts.live, parts.metrics, parts.exposures))
     _add_events(app, parts.events)
     app.include_router(admin_router(parts.offline, parts.admin_key))
+    _add_pages(app, parts)
     _add_operations(app, parts.live, parts.metrics)
     _add_error_handlers(app, parts.metrics)
     app.add_middleware(BodyLimit)
@@ -98,6 +102,14 @@ def _add_events(app: FastAPI, sink: EventSink) -> None:
         batch = request.events if isinstance(request, EventBatch) else [request]
         sink.store(batch)
         return EventsResponse(stored=len(batch))
+
+
+def _add_pages(app: FastAPI, parts: Parts) -> None:
+    """Each page is one router; whoever may not see pages gets none of them."""
+    app.include_router(static_router())
+    routers: list[APIRouter] = []
+    for router in routers:
+        app.include_router(router, dependencies=[Depends(parts.pages)], include_in_schema=False)
 
 
 def _add_operations(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
@@ -121,27 +133,35 @@ def _add_operations(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
 
 
 def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
-    def answer(request: Request, status: int, detail: str) -> JSONResponse:
+    def answer(
+        request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
         if request.url.path == RECALL:
             metrics.count_request(status)
-        problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
-        return JSONResponse(problem.model_dump(), status, media_type="application/problem+json")
+        title = HTTPStatus(status).phrase
+        if wants_page(request):
+            reply: Response = page(request, "error.html", status, title=title, detail=detail)
+        else:
+            problem = Problem(title=title, status=status, detail=detail).model_dump()
+            reply = JSONResponse(problem, status, media_type="application/problem+json")
+        reply.headers.update(headers or {})
+        return reply
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         fields = (f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors())
         return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(fields))
 
     @app.exception_handler(FacetError)
-    async def expected(request: Request, error: FacetError) -> JSONResponse:
+    async def expected(request: Request, error: FacetError) -> Response:
         return answer(request, _status_of(error), str(error))
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return answer(request, error.status_code, str(error.detail))
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return answer(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> JSONResponse:
+    async def bug(request: Request, error: Exception) -> Response:
         return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected error; see the log of serving")
 
 

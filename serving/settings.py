@@ -1,6 +1,6 @@
 """Settings of serving: environment variables ``FACET_*``, read once at start."""
 
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from features.merge_config import MergeConfig
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+PagesMode = Literal["auto", "open", "key", "off"]
 
 
 class ServingSettings(BaseSettings):
@@ -43,6 +44,11 @@ class ServingSettings(BaseSettings):
     )
     admin_key: SecretStr | None = Field(
         default=None, description="what X-API-Key of the admin routes must say; without it they are off"
+    )
+    pages: PagesMode = Field(
+        default="auto",
+        description="explorer and operations page: open, key (the admin key is the password), off; "
+        "auto: open on loopback, key elsewhere",
     )
     rate_limit: str | None = Field(
         default=None, description="most requests of one address, such as 100/second; unset: no limit"
