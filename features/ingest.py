@@ -11,6 +11,7 @@ on how the days are grouped into calls.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -34,6 +35,7 @@ from features.sql import parquet_rows
 from features.stage import (
     COMMITTED_FILE,
     QUARANTINE,
+    Counts,
     Partition,
     Stage,
     mark,
@@ -41,6 +43,7 @@ from features.stage import (
     write_atomically,
 )
 from features.staged_rows import StagedRows
+from features.task_metrics import LANDED_ROWS, QUARANTINED_ROWS, record, recorded
 
 BATCH_ROWS: Final = 131_072
 CLEARED: Final = ".cleared-"
@@ -68,6 +71,7 @@ def ingest(days: Sequence[str] | None = None, *, settings: Settings | None = Non
     return Stage.open(Path(folder))
 
 
+@recorded("stage")
 @beside_others
 def stage(days: Sequence[str], *, settings: Settings | None = None) -> str:
     """Build the partitions that the landing folders of ``days`` lead to, and return the stage's folder.
@@ -99,6 +103,7 @@ def stage(days: Sequence[str], *, settings: Settings | None = None) -> str:
     return str(folder)
 
 
+@recorded("commit")
 @beside_others
 def commit(folder: str, *, settings: Settings | None = None) -> list[str]:
     """Replace the partitions of a validated stage in the lake; returns the landing days.
@@ -133,6 +138,7 @@ def commit(folder: str, *, settings: Settings | None = None) -> list[str]:
         for count in found:
             log.info("landing day committed", **count.model_dump())
     mark(place, COMMITTED_FILE, landing_days=staged.landing_days)
+    _record(staged.counts)
     return staged.landing_days
 
 
@@ -140,6 +146,16 @@ def newest_committed_day(*, settings: Settings | None = None) -> str | None:
     """The newest landing day that was ever committed, or ``None``."""
     reports = (settings or Settings()).reports / "ingest"
     return max((path.stem for path in reports.glob("*.jsonl")), default=None)
+
+
+def _record(counts: Sequence[Counts]) -> None:
+    for table in {count.table for count in counts}:
+        own = [count for count in counts if count.table == table]
+        for outcome in ("kept", "duplicate", "quarantined"):
+            rows = sum(getattr(count, outcome) for count in own)
+            record(LANDED_ROWS, rows, table=table, outcome=outcome)
+        for rule, rows in sum((Counter(count.rules) for count in own), Counter[str]()).items():
+            record(QUARANTINED_ROWS, rows, table=table, rule=rule)
 
 
 def _tell_changes(settings: Settings, day: str, stamps: dict[str, str]) -> None:

@@ -27,6 +27,7 @@ from features.snapshots import (
     snapshot_path,
 )
 from features.stage import write_atomically
+from features.task_metrics import MATERIALIZED_ROWS, record, recorded
 from features.user_features import unpack_ids
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ PARITY_SAMPLE: Final = 100
 """Users whose online row is compared with the offline join after every materialize."""
 
 
+@recorded("materialize")
 @beside_others
 def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str:
     """Make features of ``days``, and of every day whose features do not hold what landed by then.
@@ -73,6 +75,7 @@ def materialize(days: Sequence[str], *, settings: Settings | None = None) -> str
         if not (settings.bundles / bundle).exists():
             store.remove_bundle(bundle)
             log.info("features of a removed bundle deleted", bundle=bundle)
+    record(MATERIALIZED_ROWS, written)
     checked = _check_parity(store, settings, max(snapshot_days(settings)))
     log.info(
         "features materialized",

@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         return self.root / "reports"
 
     @property
+    def metrics(self) -> Path:
+        """What each batch task saw last, as Prometheus reads it; serving appends it to its own metrics."""
+        return self.root / "metrics"
+
+    @property
     def feast(self) -> Path:
         """Feast's registry, offline Parquet exports and SQLite online store."""
         return self.root / "feast"

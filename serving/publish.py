@@ -23,6 +23,7 @@ from features.errors import BadInputError
 from features.merge_config import DEFAULT_MERGE, INTERESTS, POPULAR, MergeConfig
 from features.release import Release, current_release, open_registry
 from features.settings import Settings
+from features.task_metrics import VERIFIED_RECALL, record, recorded
 from serving.collection import build_collection, collection_name, count_rows, drop_collections, point_alias
 from serving.embedded import is_listening, milvus_server
 from serving.errors import (
@@ -81,6 +82,7 @@ def publish_release(bundles: Sequence[str]) -> str:
     )
 
 
+@recorded("publish")
 def publish(
     bundles: Sequence[Path | str],
     *,
@@ -116,6 +118,7 @@ def publish(
         return publication.run(given, merge, created_by)
 
 
+@recorded("rollback")
 def rollback(
     version: str | None = None, *, settings: Settings, serving_settings: ServingSettings | None = None
 ) -> str:
@@ -221,6 +224,7 @@ class Publication:
                 log.info("collection built", collection=collection, videos=len(bundle.video_ids))
             self._on_step("built")
             found = verify_collection(self._connection, collection, bundle, timeout_seconds=self._timeout)
+            record(VERIFIED_RECALL, found.ann_recall, channel=name)
             log.info(
                 "collection verified",
                 collection=collection,

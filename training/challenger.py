@@ -6,6 +6,7 @@ from pathlib import Path
 from features.errors import BadInputError
 from features.release import current_release, open_registry
 from features.settings import Settings
+from features.task_metrics import recording
 from training.errors import GateRefusedError
 from training.models import find_model
 from training.run import train_and_judge
@@ -49,14 +50,15 @@ def train_challenger(
         GateRefusedError: the bundle must not be released; the text says why.
     """
     settings, training = settings or Settings(), training or TrainingSettings()
-    bundle = train_and_judge(
-        model,
-        day,
-        settings=settings,
-        champion=find_champion(model, settings),
-        overrides=training.train_set.get(model, ()),
-        training=training,
-    )
+    with recording(f"train_{model}", settings):
+        bundle = train_and_judge(
+            model,
+            day,
+            settings=settings,
+            champion=find_champion(model, settings),
+            overrides=training.train_set.get(model, ()),
+            training=training,
+        )
     return str(bundle)
 
 

@@ -18,6 +18,7 @@ from features.bundle import RANKING_KIND, Manifest, open_bundle
 from features.errors import BadInputError
 from features.lake import Lake
 from features.settings import Settings
+from features.task_metrics import GATE_COSINE, GATE_COVERAGE, GATE_PASSED, GATE_RECALL, record
 from training.build import build_bundle
 from training.evaluation import Judgement, judge_bundle
 from training.intervals import paired_interval
@@ -69,6 +70,7 @@ def judge(
         interval = paired_interval(ours, theirs)
         reasons += comparison_problems(ours.metrics, theirs.metrics, interval)
         verdict = Verdict(not reasons, reasons, ours.metrics, theirs.metrics, interval)
+    _record(manifest.model, verdict)
     log.info("gate passed" if verdict.passed else "gate refused", bundle=str(candidate), reasons=reasons,
              interval=verdict.interval)  # fmt: skip
     return verdict
@@ -100,6 +102,18 @@ def comparison_problems(ours: Metrics, theirs: Metrics, interval: tuple[float, f
     if not (ours["coverage"] or 0) >= lowest:
         problems.append(f"coverage is {ours['coverage']:.4f}; half of the reference's is {lowest:.4f}")
     return problems
+
+
+def _record(model: str, verdict: Verdict) -> None:
+    record(GATE_PASSED, verdict.passed, model=model)
+    for side, metrics in (("candidate", verdict.candidate), ("reference", verdict.reference)):
+        for name, figure in (
+            (GATE_RECALL, MAIN_METRIC),
+            (GATE_COVERAGE, "coverage"),
+            (GATE_COSINE, "mean_cosine"),
+        ):
+            if (value := metrics.get(figure)) is not None:
+                record(name, value, model=model, side=side)
 
 
 def _reference(
