@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float32, Int64
 
-from features.bundle import ATTRIBUTES, Bundle, Manifest
+from features.bundle import ATTRIBUTES, Manifest
 from features.filters import VideoFilters
+from features.overlay import VectorTable
 from features.schema import (
     CATEGORY,
     DURATION_SECONDS,
@@ -76,8 +77,11 @@ def search_parameters(num_videos: int, limit: int) -> dict[str, Any]:
     return {"metric_type": "IP", "params": {"ef": max(128, 2 * limit)}}
 
 
-def build_collection(connection: MilvusConnection, bundle: Bundle, *, timeout_seconds: float) -> None:
+def build_collection(connection: MilvusConnection, bundle: VectorTable, *, timeout_seconds: float) -> None:
     """Fill the collection of ``bundle`` from nothing; what an interrupted run left is dropped first.
+
+    Args:
+        bundle: as it was trained, or with its overlay: ``LiveItems.indexed``.
 
     Raises:
         IndexUnavailableError: Milvus did not answer.
@@ -95,7 +99,7 @@ def build_collection(connection: MilvusConnection, bundle: Bundle, *, timeout_se
             consistency_level="Strong",
             timeout=timeout_seconds,
         )
-        for rows in _batches(bundle):
+        for rows in row_batches(bundle, np.arange(len(bundle.video_ids))):
             client.insert(name, rows, timeout=timeout_seconds)
         client.flush(name, timeout=timeout_seconds)
         client.load_collection(name, timeout=timeout_seconds)
@@ -175,6 +179,23 @@ def point_alias(connection: MilvusConnection, name: str) -> None:
             client.create_alias(name, ALIAS)
 
 
+def row_batches(videos: VectorTable, places: Int64[np.ndarray, " S"]) -> Iterator[list[dict[str, Any]]]:
+    """The rows at ``places`` as Milvus takes them, some at a time."""
+    for start in range(0, len(places), INSERT_ROWS):
+        part = places[start : start + INSERT_ROWS]
+        rows = attribute_rows(videos.items.take(part))
+        yield [{**row, VECTOR: vector} for row, vector in zip(rows, videos.vectors[part], strict=True)]
+
+
+def attribute_rows(items: pa.Table) -> list[dict[str, Any]]:
+    """Ids and attributes of ``items`` as a collection holds them."""
+    attributes = items.select([VIDEO_ID, *ATTRIBUTES])
+    column = attributes.schema.get_field_index(PUBLISHED_AT)
+    microseconds = pc.cast(attributes[PUBLISHED_AT], pa.int64())
+    rows = attributes.set_column(column, PUBLISHED_AT, microseconds).to_pylist()
+    return [{name: UNKNOWN[name] if value is None else value for name, value in row.items()} for row in rows]
+
+
 def _schema(client: "MilvusClient", dim: int) -> "CollectionSchema":
     from pymilvus import DataType
 
@@ -188,18 +209,3 @@ def _schema(client: "MilvusClient", dim: int) -> "CollectionSchema":
     schema.add_field(PUBLISHED_AT, DataType.INT64)  # microseconds since the epoch
     schema.add_field(LANGUAGE, DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
     return schema
-
-
-def _batches(bundle: Bundle) -> Iterator[list[dict[str, Any]]]:
-    attributes = bundle.items.select([VIDEO_ID, *ATTRIBUTES])
-    column = attributes.schema.get_field_index(PUBLISHED_AT)
-    microseconds = pc.cast(attributes[PUBLISHED_AT], pa.int64())
-    attributes = attributes.set_column(column, PUBLISHED_AT, microseconds)
-    for start in range(0, len(attributes), INSERT_ROWS):
-        vectors = bundle.vectors[start : start + INSERT_ROWS]
-        rows = attributes.slice(start, INSERT_ROWS).to_pylist()
-        yield [{**_known(row), VECTOR: vector} for row, vector in zip(rows, vectors, strict=True)]
-
-
-def _known(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: UNKNOWN[name] if value is None else value for name, value in row.items()}

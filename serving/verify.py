@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from features.bundle import Bundle
+from features.overlay import VectorTable
 from serving.collection import count_rows, read_vectors
 from serving.errors import VerificationError
 from serving.index import ExactIndex
@@ -30,7 +30,7 @@ class Verification:
 
 
 def verify_collection(
-    connection: MilvusConnection, name: str, bundle: Bundle, *, timeout_seconds: float
+    connection: MilvusConnection, name: str, bundle: VectorTable, *, timeout_seconds: float
 ) -> Verification:
     """Compare a collection with its bundle.
 
@@ -61,7 +61,7 @@ def verify_collection(
     return Verification(num_rows, len(sample), recall)
 
 
-def ann_recall(index: MilvusIndex, bundle: Bundle, rows: np.ndarray) -> float:
+def ann_recall(index: MilvusIndex, bundle: VectorTable, rows: np.ndarray) -> float:
     """Share of the exact best ``DEPTH`` that ``index`` finds for the vectors of ``rows``."""
     nothing = np.empty(0, dtype=np.int64)
     queries = bundle.vectors[rows]
