@@ -18,6 +18,7 @@ rules. The most activated interest always stays.
 Shape letters: B users, K interests, D dimensions, L watches, A rows of the record.
 """
 
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -50,6 +51,17 @@ class Capacity(BaseModel):
 
 
 DEFAULT_CAPACITY = Capacity()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which interests stay, and on which grounds."""
+
+    is_kept: Bool[np.ndarray, "B K"]
+    share: Float[np.ndarray, "B K"]
+    """Of the user's activations, smoothed."""
+    is_copy: Bool[np.ndarray, "B K"]
+    """Whether a more activated interest points the same way."""
 
 
 class ActivationTable:
@@ -108,27 +120,43 @@ class Pruner:
         activation: Float32[np.ndarray, "B K"],
         num_positives: Int64[np.ndarray, " B"],
     ) -> Bool[np.ndarray, "B K"]:
-        """Which interests stay; at least one of each user.
+        """Which interests stay; at least one of each user. See ``judge``."""
+        return self.judge(user_ids, interests, activation, num_positives).is_kept
+
+    def judge(
+        self,
+        user_ids: Int64[np.ndarray, " B"],
+        interests: Float32[np.ndarray, "B K D"],
+        activation: Float32[np.ndarray, "B K"],
+        num_positives: Int64[np.ndarray, " B"],
+    ) -> Verdict:
+        """Which interests stay, at least one of each user, and why.
 
         Args:
             activation: share of the positives whose best interest is k, as the extractor tells.
             num_positives: in the history, see ``count_positives``.
         """
-        if self._capacity.rule == "all":
-            return np.ones(activation.shape, dtype=bool)
         counts = activation * num_positives[:, None].astype(np.float32)
         if self._record is not None:
             recorded, has_record = self._record.lookup(user_ids)
             counts = np.where(has_record[:, None], recorded, counts)
         rank = _rank(counts + 1e-6 * self._prior)  # the prior decides between equal counts
+        smoothed = counts + self._capacity.prior_strength * self._prior
+        share = smoothed / smoothed.sum(axis=1, keepdims=True)
+        is_copy = _is_copy(interests, rank)
+        if self._capacity.rule == "all":
+            return Verdict(np.ones(activation.shape, dtype=bool), share, is_copy)
         if self._capacity.rule == "share":
-            smoothed = counts + self._capacity.prior_strength * self._prior
-            share = smoothed / smoothed.sum(axis=1, keepdims=True)
-            keep = share >= self._capacity.min_share / activation.shape[1]
+            keep = share >= self.min_share
         else:
             allowed = np.maximum(np.log2(np.maximum(num_positives, 1)), 1).astype(np.int64)
             keep = rank < allowed[:, None]
-        return (keep & ~_is_copy(interests, rank)) | (rank == 0)
+        return Verdict((keep & ~is_copy) | (rank == 0), share, is_copy)
+
+    @property
+    def min_share(self) -> float:
+        """Smoothed share below which the rule ``share`` prunes."""
+        return self._capacity.min_share / len(self._prior)
 
 
 def shares_of(counts: Float[np.ndarray, "A K"]) -> Float[np.ndarray, " K"]:

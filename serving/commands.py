@@ -54,6 +54,20 @@ def rollback(
 
 
 @app.command()
+def catalogue(
+    day: Annotated[str | None, typer.Option(metavar="DAY", help="newest snapshot up to it")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Bring new, changed and withdrawn videos into every kept release, without a new model."""
+    from features.days import parse_days
+    from serving.renewal import renew_catalogue
+
+    renewal = renew_catalogue(parse_days(day)[-1] if day else None, settings=Settings())
+    found = {name: dataclasses.asdict(done) for name, done in renewal.bundles.items()}
+    report({"snapshot": renewal.day, "bundles": found}, as_json)
+
+
+@app.command()
 def recall(
     user_id: Annotated[int, typer.Argument(metavar="USER", min=0)],
     top_n: Annotated[int, typer.Option(min=1, max=1000)] = 20,
@@ -127,7 +141,8 @@ def _print_recall(result: dict[str, Any], as_json: bool) -> None:
         + (f", {result['reason']}" if result["reason"] else "")
     )
     for interest in result["interests"]:
-        out.print("  " + ", ".join(f"{name} {value}" for name, value in interest.items()))
+        grounds = interest.pop("grounds") or {}
+        out.print("  " + ", ".join(f"{name} {value}" for name, value in (interest | grounds).items()))
     table = Table("rank", "video", "score", "found by", "tags", box=None)
     for rank, candidate in enumerate(result["candidates"]):
         found_by = ", ".join(_origin(origin) for origin in candidate["channels"])

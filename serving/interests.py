@@ -17,6 +17,20 @@ from features.profile import profile_of
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why an interest is searched or pruned."""
+
+    num_positives: int
+    """Positives of the history whose best interest it is."""
+    share: float
+    """Of all positives, smoothed by the shares of all users in training."""
+    min_share: float
+    """A smaller share is pruned."""
+    is_copy: bool
+    """Whether a more activated interest points the same way: then it is pruned, too."""
+
+
+@dataclass(frozen=True, slots=True)
 class UserInterests:
     """All interests of one user, pruned ones included."""
 
@@ -25,6 +39,8 @@ class UserInterests:
     """Share of the history's positives whose best interest is k."""
     is_searched: Bool[np.ndarray, " K"]
     """False where the interest is pruned; at least one is searched."""
+    grounds: tuple[Grounds, ...] = ()
+    """Why, of each interest; empty where none is ever pruned."""
 
 
 class InterestExtractor:
@@ -67,5 +83,8 @@ class InterestExtractor:
             return None
         interests, activation = self._session.run(["interests", "activation"], batch.feed())
         num_positives = count_positives(batch.video_rows, batch.actions)
-        kept = self._pruner.keep(np.array([user_id]), interests, activation, num_positives)
-        return UserInterests(interests[0], activation[0], kept[0])
+        verdict = self._pruner.judge(np.array([user_id]), interests, activation, num_positives)
+        won = (activation[0] * num_positives[0]).round().astype(int).tolist()
+        columns = zip(won, verdict.share[0].tolist(), verdict.is_copy[0].tolist(), strict=True)
+        grounds = [Grounds(num, share, self._pruner.min_share, is_copy) for num, share, is_copy in columns]
+        return UserInterests(interests[0], activation[0], verdict.is_kept[0], tuple(grounds))

@@ -32,9 +32,9 @@ def explained(asked: Asked, candidates: tuple[Candidate, ...]) -> tuple[Interest
             hits = found.hits.video_ids[k]
             hits = hits[hits != NO_VIDEO]
             is_searched, nearest = bool(found.interests.is_searched[k]), tuple(hits[:NUM_NEAREST].tolist())
-            reports.append(
-                Interest(name, k, weight, is_searched, len(hits), len(own), top_tags(own), nearest)
-            )
+            counts = len(hits), len(own)
+            grounds = found.interests.grounds[k] if found.interests.grounds else None
+            reports.append(Interest(name, k, weight, is_searched, *counts, top_tags(own), nearest, grounds))
     return tuple(reports)
 
 

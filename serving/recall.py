@@ -4,11 +4,12 @@ Everything in one ``Recaller`` belongs to one release, so that no answer mixes v
 HTTP. A user always gets something where anything may be shown; ``reason`` says why it is not (only) what
 the channels found. ``recall-batch --release`` gives the same list offline.
 
-Shape letters: N results, H videos hidden from everybody.
+Shape letters: N results, H videos hidden from everybody, C videos shown often enough.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import structlog
@@ -20,8 +21,11 @@ from features.channels import reopen_channels
 from features.errors import StoreUnavailableError
 from features.filters import NO_FILTERS, VideoFilters
 from features.history import History
+from features.impressions import capped_videos
 from features.merge import NO_VIDEO, fuse, nothing
 from features.merge_config import INTERESTS, POPULAR, Arrangement, MergeConfig
+from features.overlay import live_items, overlay_stamps
+from features.penalty import is_disliked, penalties_of
 from features.popular import PopularVideos
 from features.release import Release, current_release, open_registry
 from features.settings import Settings
@@ -32,12 +36,14 @@ from serving.channels.asking import Asked, Asker
 from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.opening import looked_up_bundle, open_asked
 from serving.errors import IndexUnavailableError, NoReleaseError, UnknownVideoError
+from serving.index_checks import WatchedIndex
 from serving.lookup import TimedLookup, open_lookup
 from serving.milvus import MilvusConnection
 from serving.offline import OfflineVideos
 from serving.origins import explained, origins_of
-from serving.result import NO_INTEREST, Candidate, LeftOut, Origin, Reason, RecallResult, Stopwatch
+from serving.result import NO_INTEREST, Candidate, LeftOut, Origin, Reason, RecallResult, Rule, Stopwatch
 from serving.settings import ServingSettings
+from serving.tally import tally_of
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +81,8 @@ class Recaller:
         looked_up: str | None = None,
     ) -> None:
         self.release = release
+        self.overlays: tuple[int | None, ...] = ()
+        """Stamps of the overlays that it was opened with, see ``features/overlay.py``."""
         self.catalogue = catalogue
         self._users = users
         self._asker = Asker(channels, timeout_seconds=timeout_seconds)
@@ -91,6 +99,7 @@ class Recaller:
         filters: VideoFilters = NO_FILTERS,
         exclude: Sequence[int] = (),
         arrangement: Arrangement | None = None,
+        known: UserFeatures | None = None,
     ) -> RecallResult:
         """The ``top_n`` best videos that the user has not seen, with the channels that found each.
 
@@ -99,6 +108,7 @@ class Recaller:
             filters: what all videos of the answer have in common.
             exclude: ids that the caller has already.
             arrangement: instead of the release's own.
+            known: what ``look_up`` brought already.
         """
         watch = Stopwatch()
         merge = self.release.merge
@@ -108,7 +118,7 @@ class Recaller:
         hidden = np.union1d(self._hidden(), np.array(exclude, dtype=np.int64))
         try:
             with watch.stage("features"):
-                user = self._users.lookup(user_id, self._looked_up)
+                user = known or self._users.lookup(user_id, self._looked_up)
         except StoreUnavailableError as error:
             log.warning("features unavailable", user_id=user_id, error=str(error))
             user, reason = _stranger(user_id, hidden), Reason.FEATURES_UNAVAILABLE
@@ -116,8 +126,11 @@ class Recaller:
         if user is None:
             user, reason = _stranger(user_id, hidden), Reason.UNKNOWN_USER
             return self._popular_result(user, scope, top_n, reason, watch)
+        num_seen = len(user.seen)
         user = replace(user, seen=np.union1d(user.seen, hidden))
-        asked = self._asker.ask(user, merge.depth_of(self._asker.channels, top_n), scope)
+        depth = self._depth_of(user, merge, top_n)
+        unseen = replace(user, seen=np.union1d(user.seen, self._capped(user)))
+        asked = self._asker.ask(unseen, depth, scope)
         for found in asked.found.values():
             watch.add(found.seconds)
         if not asked.found.keys() - {POPULAR}:
@@ -127,7 +140,21 @@ class Recaller:
             result = self._merge(user, scope, asked, merge, top_n)
             if explain:
                 result = replace(result, interests=explained(asked, result.candidates))
-        return replace(result, stage_seconds=watch.seconds)
+        ruled_out = {
+            Rule.SEEN: num_seen,
+            Rule.HIDDEN: len(hidden),
+            Rule.CAPPED: len(unseen.seen) - len(user.seen),
+            Rule.FILTERS: len(scope.outside),
+        }
+        return replace(result, stage_seconds=watch.seconds, tally=tally_of(asked, ruled_out))
+
+    def look_up(self, user_id: int) -> UserFeatures | None:
+        """Features of a user, what training recorded of the interests included; for people who look.
+
+        Raises:
+            StoreUnavailableError: the feature store did not answer.
+        """
+        return self._users.lookup(user_id, self._looked_up or self.release.bundles[INTERESTS])
 
     def similar(self, video_id: int, top_n: int) -> list[Candidate]:
         """The ``top_n`` videos nearest to another, by the vectors of the channel ``interests``.
@@ -145,6 +172,12 @@ class Recaller:
         video_ids, scores = found.video_ids[0][is_there], found.scores[0][is_there]
         origins = [(Origin(INTERESTS, rank, ()),) for rank in range(len(video_ids))]
         return self._candidates(video_ids, scores, origins)
+
+    @property
+    def indexes(self) -> dict[str, WatchedIndex]:
+        """What the channels search, by channel; those that search nothing are left out."""
+        found = {name: getattr(channel, "index", None) for name, channel in self._asker.channels.items()}
+        return {name: index for name, index in found.items() if isinstance(index, WatchedIndex)}
 
     def problems(self) -> dict[str, str]:
         """What is missing for full answers, by dependency; empty if nothing is."""
@@ -175,8 +208,10 @@ class Recaller:
         lists = {name: found.lists for name, found in asked.found.items()}
         # They keep their weight, as offline, where lists are fused for many users at once.
         lists |= {name: nothing(1, 1) for name in asked.unknowing}
-        fused = fuse(lists, merge, merge.depth_of(self._asker.channels, top_n))
-        merged = arrange(fused, self.catalogue.facts, merge.arrange, top_n)
+        fused = fuse(lists, merge, self._depth_of(user, merge, top_n))
+        now = user.feature_time or datetime.now(UTC)
+        penalties = penalties_of(fused, [user.history], self.catalogue.facts, merge.penalty, now)
+        merged = arrange(fused, self.catalogue.facts, merge.arrange, top_n, penalties)
         kept = merged.video_ids[0] != NO_VIDEO
         video_ids = merged.video_ids[0][kept]
         candidates = self._candidates(video_ids, merged.scores[0][kept], origins_of(video_ids, asked))
@@ -187,6 +222,14 @@ class Recaller:
             rest = replace(user, seen=seen)
             candidates += self._popular_candidates(rest, scope, top_n - len(candidates))
         return RecallResult(user.user_id, self.release.version, reason, (), tuple(candidates), asked.left_out)
+
+    def _depth_of(self, user: UserFeatures, merge: MergeConfig, top_n: int) -> int:
+        is_penalised = merge.penalty.is_set and bool(is_disliked(user.history).any())
+        return merge.depth_of(self._asker.channels, top_n, is_penalised=is_penalised)
+
+    def _capped(self, user: UserFeatures) -> Int64[np.ndarray, " C"]:
+        """Videos that the user was shown often enough."""
+        return capped_videos(user.shown, self.release.merge.cap, user.feature_time)
 
     def _popular_result(
         self,
@@ -204,7 +247,8 @@ class Recaller:
         )
 
     def _popular_candidates(self, user: UserFeatures, scope: Scope, limit: int) -> list[Candidate]:
-        top = self._popular.top(user.segment, limit, exclude=np.concatenate([user.seen, scope.outside]))
+        exclude = np.concatenate([user.seen, scope.outside])
+        top = self._popular.fill(user.segment, limit, exclude=exclude, last=self._capped(user))
         origins = [(Origin(POPULAR, rank, ()),) for rank in range(len(top.video_ids))]
         return self._candidates(top.video_ids, top.scores, origins)
 
@@ -259,6 +303,8 @@ def open_recaller(
     if release is None:
         raise NoReleaseError("no release is live yet; train a bundle and run `facet publish BUNDLE`")
     bundles: dict[str, Bundle] = reopen_channels(release.bundles, settings)
+    overlays = overlay_stamps(settings, release.bundles.values())  # before they are read: newer ones show
+    live = live_items(bundles, settings)
     timeout = serving_settings.search_timeout_ms / 1000
     recaller = Recaller(
         release,
@@ -266,14 +312,21 @@ def open_recaller(
         channels=open_asked(
             release,
             bundles,
+            live,
             connection or MilvusConnection(serving_settings),
             timeout_seconds=timeout,
         ),
         popular=PopularVideos.of_channels(bundles),
-        catalogue=Catalogue(bundles[INTERESTS]),
-        hidden=hidden or OfflineVideos(settings).read,
+        catalogue=Catalogue(bundles[INTERESTS], live[INTERESTS]),
+        hidden=_also_hidden(hidden or OfflineVideos(settings).read, live[INTERESTS].hidden),
         timeout_seconds=timeout,
         looked_up=looked_up_bundle(release, bundles),
     )
+    recaller.overlays = overlays
     recaller.warm()
     return recaller
+
+
+def _also_hidden(hidden: Hidden, offline: Int64[np.ndarray, " H"]) -> Hidden:
+    """What ``hidden`` says, and videos that the newest snapshot no longer shows."""
+    return lambda: np.union1d(hidden(), offline)

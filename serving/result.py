@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Final
 from uuid import uuid4
 
+from serving.interests import Grounds
+
 NO_INTEREST: Final = -1
 """The interest of a candidate that no interest found."""
 NUM_TOP_TAGS: Final = 5
@@ -37,6 +39,35 @@ class LeftOut(StrEnum):
 
     FAILED = "failed"
     LATE = "late"
+
+
+class Rule(StrEnum):
+    """What keeps videos out of an answer before the search."""
+
+    SEEN = "seen"
+    """The user has seen them."""
+    HIDDEN = "hidden"
+    """An operator has hidden them from everybody, or the request names them."""
+    CAPPED = "capped"
+    """The user was shown them often enough."""
+    FILTERS = "filters"
+    """Their attributes do not pass the request's filters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was done for one answer, in numbers; zeros where no interest was searched with."""
+
+    num_interests: int = 0
+    """Of all channels, before pruning."""
+    num_searched: int = 0
+    """After it."""
+    num_hits: int = 0
+    """Different videos that the interests found."""
+    num_shared_hits: int = 0
+    """Those that more than one interest found."""
+    ruled_out: Mapping[Rule, int] = field(default_factory=dict)
+    """Videos that each rule kept out of the searches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +121,8 @@ class Interest:
     """Most frequent tags of those candidates, most frequent first."""
     nearest: tuple[int, ...] = ()
     """The first videos that its search found, whichever interest they stand under in the answer."""
+    grounds: Grounds | None = None
+    """Why it is searched or pruned; ``None`` where no interest is ever pruned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +139,7 @@ class RecallResult:
     left_out: dict[str, LeftOut] = field(default_factory=dict)
     """Channels that failed or were late."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally, compare=False)
     arm: str | None = None
     """Of the running experiment."""
     request_id: str = field(default_factory=lambda: uuid4().hex, compare=False)

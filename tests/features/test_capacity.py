@@ -99,3 +99,15 @@ def test_positives_of_known_videos_are_counted() -> None:
 def _table(rows: list[tuple[int, int, float]]) -> ActivationTable:
     dicts = [{"user_id": u, "interest": k, "activation": a} for u, k, a in rows]
     return ActivationTable(pa.Table.from_pylist(dicts, schema=ACTIVATION_SCHEMA), 3)
+
+
+def test_a_verdict_tells_share_bound_and_copies() -> None:
+    # Smoothed shares (9 + 1, 0 + 1, 0 + 1) / 12; the bound is .6/3. The third copies the first.
+    copied = np.array([[[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]], dtype=np.float32)
+    pruner = Pruner(EVEN, Capacity(prior_strength=3.0))
+    activation = np.array([[1.0, 0.0, 0.0]], dtype=np.float32)
+    verdict = pruner.judge(np.array([1]), copied, activation, np.array([9]))
+    np.testing.assert_allclose(verdict.share[0], [10 / 12, 1 / 12, 1 / 12], rtol=1e-6)
+    assert pruner.min_share == 0.6 / 3
+    assert verdict.is_copy[0].tolist() == [False, False, True]
+    assert verdict.is_kept[0].tolist() == [True, False, False]
