@@ -13,7 +13,7 @@ Shape letters: V videos of the bundle, C videos with a row in the overlay, R vid
 N any videos.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,7 +118,21 @@ def read_overlay(settings: Settings, bundle: str) -> pa.Table | None:
     return pq.read_table(path) if path.exists() else None
 
 
-def overlay_stamps(settings: Settings, bundles: Sequence[str]) -> tuple[int | None, ...]:
+def live_items(bundles: Mapping[str, Bundle], settings: Settings) -> dict[str, "LiveItems"]:
+    """The videos of today of each channel whose bundle has items."""
+    return {
+        name: LiveItems.read(bundle, settings)
+        for name, bundle in bundles.items()
+        if bundle.manifest.kind in KINDS_WITH_ITEMS
+    }
+
+
+def as_trained(bundles: Mapping[str, Bundle]) -> dict[str, "LiveItems"]:
+    """The same without overlays."""
+    return {name: LiveItems(b) for name, b in bundles.items() if b.manifest.kind in KINDS_WITH_ITEMS}
+
+
+def overlay_stamps(settings: Settings, bundles: Iterable[str]) -> tuple[int | None, ...]:
     """What changes when an overlay of these bundles is replaced; costs no reading."""
     paths = (overlay_path(settings, bundle) for bundle in bundles)
     return tuple(path.stat().st_mtime_ns if path.exists() else None for path in paths)
@@ -134,6 +148,14 @@ def renew_overlay(settings: Settings, bundle: Bundle, snapshot: Snapshot) -> pa.
     if before is None or not (before.equals(overlay) and _day_of(before) == snapshot.day):
         write_parquet(overlay, overlay_path(settings, bundle.name))
     return overlay
+
+
+def drop_overlays(settings: Settings, kept: Iterable[str]) -> None:
+    """Delete the overlays of all bundles but ``kept``, each ``<model>/<version>``."""
+    paths = {overlay_path(settings, bundle) for bundle in kept}
+    for path in (settings.root / FOLDER).glob("*/*.parquet"):
+        if path not in paths:
+            path.unlink(missing_ok=True)
 
 
 def overlay_of(bundle: Bundle, snapshot: Snapshot, before: pa.Table | None = None) -> pa.Table:
@@ -286,7 +308,7 @@ def _vectors(bundle: Bundle, videos: pa.Table, before: pa.Table | None) -> pa.Ar
     again = videos
     if before is not None:
         again = _rows_without(videos, before.filter(pc.field(IS_ONLINE)))
-        kept = before.filter(~pc.is_in(before[VIDEO_ID], again[VIDEO_ID]))
+        kept = before.filter(pc.invert(pc.is_in(before[VIDEO_ID], again[VIDEO_ID].combine_chunks())))
         place_of = {video_id: place for place, video_id in enumerate(ids.tolist())}
         for video_id, vector in zip(kept[VIDEO_ID].to_pylist(), kept[VECTOR].to_numpy(), strict=True):
             if vector is not None and video_id in place_of:

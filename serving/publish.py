@@ -5,43 +5,44 @@ their merge alone, a collection that no verified release names is built again fr
 is visible.
 """
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 import structlog
 
-from features.bundle import INTERESTS_KIND, STORED_INTERESTS_KIND, Bundle
+from features.bundle import Bundle
 from features.channels import open_channels, reopen_channels
 from features.errors import BadInputError
+from features.links import OPERATIONS, note_link
+from features.log_table import log_table
 from features.merge_config import DEFAULT_MERGE, INTERESTS, POPULAR, MergeConfig
+from features.overlay import KINDS_WITH_ITEMS, read_snapshot
 from features.release import Release, current_release, open_registry
 from features.settings import Settings
 from features.task_metrics import VERIFIED_RECALL, record, recorded
-from serving.collection import build_collection, collection_name, count_rows, drop_collections, point_alias
+from serving.collection import collection_name, count_rows, drop_collections, point_alias
 from serving.embedded import is_listening, milvus_server
 from serving.errors import (
     IndexUnavailableError,
     NoReleaseError,
-    PublishConflictError,
     RollbackError,
     VerificationError,
 )
 from serving.milvus import MilvusConnection
+from serving.publisher_lock import publisher_lock
 from serving.release import FAILED, SERVABLE, VERIFIED, ReleaseWriter
+from serving.renewal import fill_collection, items_of_today
 from serving.settings import ServingSettings
 from serving.verify import verify_collection
 
 log = structlog.get_logger(__name__)
 
-SEARCHED_KINDS: Final = (INTERESTS_KIND, STORED_INTERESTS_KIND)
-"""Kinds of bundles whose item vectors get a collection."""
 MAX_BUNDLE_VERSION: Final = 55
 """A release version has 64 characters; the rest is a dash and eight hex digits."""
 
@@ -77,9 +78,19 @@ def publish_release(bundles: Sequence[str]) -> str:
     if merge is not None:
         live = current_release(open_registry(settings))
         merge = merge.limited_to({*open_channels(bundles), *(live.bundles if live else {})})
-    return publish(
-        bundles, settings=settings, merge=merge, serving_settings=serving_settings, created_by="airflow"
-    )
+    started, steps = time.perf_counter(), list[dict[str, str | float]]()
+    try:
+        return publish(
+            bundles,
+            settings=settings,
+            merge=merge,
+            serving_settings=serving_settings,
+            created_by="airflow",
+            on_step=lambda step: steps.append({"step": step, "after seconds": time.perf_counter() - started}),
+        )
+    finally:
+        log_table("steps that are done", steps)
+        note_link(OPERATIONS, f"{serving_settings.serving_url}/ops")
 
 
 @recorded("publish")
@@ -113,7 +124,7 @@ def publish(
     """
     serving_settings = serving_settings or ServingSettings()
     given = open_channels(bundles)
-    with _lock(settings), milvus_server(serving_settings, settings):
+    with publisher_lock(settings), milvus_server(serving_settings, settings):
         publication = Publication(settings, serving_settings, store, on_step or (lambda step: None))
         return publication.run(given, merge, created_by)
 
@@ -178,7 +189,7 @@ class Publication:
         merge = merge or (self._live.merge if self._live else DEFAULT_MERGE)
         merge.require_fit(channels)
         bundles = reopen_channels(channels, self._settings)
-        searched = {name: each for name, each in bundles.items() if each.manifest.kind in SEARCHED_KINDS}
+        searched = {name: each for name, each in bundles.items() if each.manifest.kind in KINDS_WITH_ITEMS}
         collections = {name: collection_name(bundle.manifest) for name, bundle in searched.items()}
         version = release_version(channels, merge)
         if self._live is not None and self._live.version == version:
@@ -215,15 +226,16 @@ class Publication:
         )
 
     def _prepare(self, searched: Mapping[str, Bundle], *, rebuild: AbstractSet[str] = frozenset()) -> None:
-        """Collections that hold what their bundles say; those that do already are only verified."""
+        """Collections that hold their bundles' videos of today; those that do already are only verified."""
+        snapshot = read_snapshot(self._settings)
         for name, bundle in searched.items():
             collection = collection_name(bundle.manifest)
-            num_rows = count_rows(self._connection, collection, timeout_seconds=self._timeout)
-            if name in rebuild or num_rows != len(bundle.video_ids):
-                build_collection(self._connection, bundle, timeout_seconds=self._timeout)
-                log.info("collection built", collection=collection, videos=len(bundle.video_ids))
+            live = items_of_today(bundle, snapshot, self._settings)
+            fill_collection(self._connection, live, timeout_seconds=self._timeout, rebuild=name in rebuild)
             self._on_step("built")
-            found = verify_collection(self._connection, collection, bundle, timeout_seconds=self._timeout)
+            found = verify_collection(
+                self._connection, collection, live.indexed, timeout_seconds=self._timeout
+            )
             record(VERIFIED_RECALL, found.ann_recall, channel=name)
             log.info(
                 "collection verified",
@@ -295,17 +307,3 @@ def _point_alias(connection: MilvusConnection, collection: str) -> None:
         point_alias(connection, collection)
     except IndexUnavailableError as error:
         log.warning("alias not written; nobody decides by it", collection=collection, error=str(error))
-
-
-@contextmanager
-def _lock(settings: Settings) -> Iterator[None]:
-    """One publisher per home; the kernel lets go when the holder dies."""
-    settings.root.mkdir(parents=True, exist_ok=True)
-    with (settings.root / "publish.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PublishConflictError(
-                f"another publish is running in {settings.root}; wait for it and run again"
-            ) from error
-        yield

@@ -19,6 +19,7 @@ from features.schema import VIDEO_ID
 from serving.collection import INSERT_ROWS, attribute_rows, row_batches
 from serving.milvus import MilvusConnection
 
+OnBatch = Callable[[], None]
 READ_ROWS: Final = 16_384
 """Most rows that Milvus hands out at once."""
 
@@ -33,13 +34,17 @@ class Synced:
     num_deleted: int
 
 
+def nothing_to_do() -> None:
+    """After a batch."""
+
+
 def sync_collection(
     connection: MilvusConnection,
     name: str,
     videos: VectorTable,
     *,
     timeout_seconds: float,
-    on_batch: Callable[[], None] = lambda: None,
+    on_batch: OnBatch = nothing_to_do,
 ) -> Synced:
     """Let the loaded collection ``name`` hold exactly ``videos``.
 

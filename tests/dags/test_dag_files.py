@@ -8,12 +8,14 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
 from dags.assets import BUNDLES, FEATURES, WATCHES
+from features.links import NAMES
 
 DAGS = Path(__file__).parents[2] / "dags"
 NO_DAGS = {
     "__init__",
     "assets",
     "deadlines",
+    "form",
     "ingest_tasks",
     "lineage",
     "newest",
@@ -70,6 +72,7 @@ def test_every_file_is_one_dag_named_like_it(dagbag: DagBag) -> None:
             },
         ),
         ("publish_release", {"publish": set()}),
+        ("renew_catalogue", {"renew": set()}),
     ],
 )
 def test_tasks_follow_each_other_as_promised(
@@ -85,6 +88,7 @@ def test_tasks_follow_each_other_as_promised(
         ("ingest_watch_logs", "commit", WATCHES, "materialize_features"),
         ("ingest_late_files", "commit", WATCHES, "materialize_features"),
         ("ingest_landed_days", "commit", WATCHES, "materialize_features"),
+        ("ingest_watch_logs", "commit", WATCHES, "renew_catalogue"),
         ("materialize_features", "materialize", FEATURES, "train_models"),
         ("train_models", "announce_bundles", BUNDLES, "publish_release"),
     ],
@@ -118,7 +122,40 @@ def test_a_dag_retries_runs_once_at_a_time_and_tells_what_to_do_when_red(dagbag:
     assert dag.doc_md is not None
     assert "**What.**" in dag.doc_md
     assert "**When it is red.**" in dag.doc_md
-    assert all(dag.params.get_param(name).description for name in dag.params)
+
+
+@pytest.mark.parametrize("dag_id", [path.stem for path in DAG_FILES])
+def test_a_dag_has_tags_an_owner_with_a_page_and_params_that_say_what_they_are(
+    dagbag: DagBag, dag_id: str
+) -> None:
+    dag: DAG = dagbag.dags[dag_id]
+    assert dag.tags >= {"facet"}
+    assert len(dag.tags) == 2, "facet, and the part that it belongs to"
+    assert dag.owner_links == {"facet": "http://localhost:8080/plugin/recall-operations"}
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        assert param.description, name
+        assert param.schema.get("type"), name
+
+
+@pytest.mark.parametrize("dag_id", [path.stem for path in DAG_FILES])
+def test_a_task_has_an_owner_and_says_what_it_reads_and_writes_and_what_to_do_when_red(
+    dagbag: DagBag, dag_id: str
+) -> None:
+    for task in dagbag.dags[dag_id].tasks:
+        assert task.owner == "facet"
+        for heading in ("**Reads.**", "**Writes.**", "**When it is red.**"):
+            assert heading in (task.doc_md or ""), f"dags/tasks.md says no {heading} of {task.task_id}"
+
+
+def test_no_section_is_about_a_task_that_there_is_not(dagbag: DagBag) -> None:
+    headings = {line[3:] for line in (DAGS / "tasks.md").read_text().splitlines() if line.startswith("## ")}
+    assert headings <= {task.task_id for dag in dagbag.dags.values() for task in dag.tasks}
+
+
+def test_the_buttons_of_a_task_are_the_pages_that_a_process_can_note(dagbag: DagBag) -> None:
+    tasks = [task for dag in dagbag.dags.values() for task in dag.tasks]
+    assert {tuple(link.name for link in task.operator_extra_links) for task in tasks} == {NAMES}
 
 
 @pytest.mark.parametrize("path", [*DAG_FILES, DAGS / "ingest_tasks.py"], ids=lambda path: path.stem)

@@ -6,8 +6,10 @@ the one before it. The activation of each is its share of those two watches' pos
 Shape letters: V videos, D dimensions.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,6 +24,7 @@ from features.bundle import (
     EXTRACTOR,
     INTERESTS_KIND,
     ITEM_ENCODER,
+    ITEM_FIELDS,
     ITEM_VECTORS,
     NEIGHBOURS,
     NEIGHBOURS_KIND,
@@ -37,19 +40,25 @@ from features.bundle import (
     item_table,
     write_bundle,
 )
+from features.item_fields import ItemFields
+from features.lake import Lake, curated_schema
 from features.positives import PositiveRule
 from features.schema import (
     CATEGORY,
     DURATION_SECONDS,
+    IS_ONLINE,
+    LANDING_DAY,
     LANGUAGE,
     PUBLISHED_AT,
     RANK,
     SCORE,
     SEGMENT,
+    SNAPSHOT_DAY,
     TAG_IDS,
     TIMESTAMP,
     UPLOADER_ID,
     VIDEO_ID,
+    VIDEOS,
 )
 from features.settings import Settings
 from features.user_vectors import pack_user_vectors
@@ -74,12 +83,20 @@ def write_interests(
     *,
     video_ids: Int64[np.ndarray, " V"] = VIDEO_IDS,
     vectors: Float32[np.ndarray, "V D"] = VECTORS,
+    has_fields: bool = False,
 ) -> Path:
-    """An ``interests`` bundle; videos beyond the five above have no tags and uploader 0."""
+    """An ``interests`` bundle; videos beyond the five above have no tags and uploader 0.
+
+    Args:
+        has_fields: the item encoder takes a video without a row for its uploader: 7 cooks, 8 plays, 9 both.
+    """
 
     def write_files(folder: Path) -> None:
         onnx.save(_extractor(vectors), folder / EXTRACTOR)
-        onnx.save(_item_encoder(vectors), folder / ITEM_ENCODER)
+        onnx.save(_item_encoder(vectors, has_fields=has_fields), folder / ITEM_ENCODER)
+        if has_fields:
+            fields = ItemFields.of(_videos(video_ids)).only(["uploader_id"])
+            pq.write_table(fields.to_table(), folder / ITEM_FIELDS)
         pq.write_table(ACTIVATION_SCHEMA.empty_table(), folder / ACTIVATION)
         pq.write_table(item_table(video_ids, vectors, _videos(video_ids)), folder / ITEM_VECTORS)
         pq.write_table(Vocabulary(video_ids).to_table(), folder / VOCABULARY)
@@ -88,6 +105,23 @@ def write_interests(
         update={"num_interests": 2, "dim": vectors.shape[1], "history_length": HISTORY_LENGTH}
     )
     return write_bundle(settings.bundles, manifest, write_files)
+
+
+def snapshot_videos(*videos: dict[str, Any], without: Sequence[int] = ()) -> pa.Table:
+    """Curated videos of one day: the five above ``without`` some, with ``videos`` added or in their place."""
+    own = _videos(VIDEO_IDS).to_pylist()
+    rows = {row[VIDEO_ID]: row | {IS_ONLINE: True} for row in own if row[VIDEO_ID] not in without}
+    for video in videos:
+        rows[video[VIDEO_ID]] = rows.get(video[VIDEO_ID], {IS_ONLINE: True}) | video
+    return pa.Table.from_pylist(sorted(rows.values(), key=lambda row: row[VIDEO_ID]), curated_schema(VIDEOS))
+
+
+def write_snapshot(settings: Settings, day: str, videos: pa.Table) -> None:
+    """Into the lake, as ingest does."""
+    for column in (LANDING_DAY, SNAPSHOT_DAY):
+        place = videos.schema.get_field_index(column)
+        videos = videos.set_column(place, column, pa.array([day] * len(videos)))
+    Lake(settings).write_day(VIDEOS, day, videos)
 
 
 def exact_index(
@@ -195,13 +229,32 @@ def _table(vectors: np.ndarray) -> np.ndarray:
     return np.vstack([np.zeros((1, vectors.shape[1]), dtype=np.float32), vectors])
 
 
-def _item_encoder(vectors: np.ndarray) -> onnx.ModelProto:
+def _item_encoder(vectors: np.ndarray, *, has_fields: bool) -> onnx.ModelProto:
+    nodes = [helper.make_node("Gather", ["table", "video_rows"], ["stored"], axis=0)]
+    inputs = [helper.make_tensor_value_info("video_rows", TensorProto.INT64, ["N"])]
+    constants = {"table": _table(vectors)}
+    if has_fields:
+        nodes += [
+            helper.make_node("Gather", ["of_uploader", "uploader_id"], ["values"], axis=0),
+            helper.make_node("ReduceSum", ["values", "axis"], ["cold"], keepdims=0),
+            helper.make_node("Equal", ["video_rows", "none"], ["is_cold"]),
+            helper.make_node("Unsqueeze", ["is_cold", "axis"], ["column"]),
+            helper.make_node("Where", ["column", "cold", "stored"], ["vectors"]),
+        ]
+        inputs.append(helper.make_tensor_value_info("uploader_id", TensorProto.INT64, ["N", "G"]))
+        constants |= {
+            "of_uploader": np.array([[0, 0], [1, 0], [0, 1], [0.6, 0.6]], dtype=np.float32),
+            "axis": np.array([1]),
+            "none": np.array(0),
+        }
+    else:
+        nodes.append(helper.make_node("Identity", ["stored"], ["vectors"]))
     graph = helper.make_graph(
-        [helper.make_node("Gather", ["table", "video_rows"], ["vectors"], axis=0)],
+        nodes,
         "vectors_of_rows",
-        [helper.make_tensor_value_info("video_rows", TensorProto.INT64, ["N"])],
+        inputs,
         [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["N", vectors.shape[1]])],
-        [numpy_helper.from_array(_table(vectors), "table")],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     return _checked(graph)
 
