@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from opentelemetry.trace import Tracer
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 
@@ -20,6 +21,7 @@ from serving.errors import UnknownVideoError
 from serving.event_bodies import EventBatch, EventsRequest, EventsResponse
 from serving.events import EventSink
 from serving.exposures import ExposureLog
+from serving.index_checks import IndexChecks
 from serving.limits import BodyLimit, RateLimit
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
@@ -27,6 +29,7 @@ from serving.offline import OfflineVideos
 from serving.pages.access import PageAccess
 from serving.pages.layout import page, static_router, wants_page
 from serving.recall_routes import RECALL, recall_router
+from serving.tracing import RequestIds
 
 STOP_SECONDS: Final = 5.0
 """Longest wait for events that are not pushed yet when the app ends."""
@@ -47,6 +50,10 @@ class Parts:
     rate_limit: str | None = None
     """Requests of one address, such as ``100/second``."""
     pages: PageAccess = field(default_factory=PageAccess)
+    tracer: Tracer | None = None
+    """Makes a span per request."""
+    index_check_seconds: float = 0.0
+    """How often the index is compared with exact search; 0: never."""
 
 
 def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
@@ -56,6 +63,7 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
         poll_seconds: how often the release pointer and the list of offline videos are read, while it runs.
     """
     logs = [part for part in (parts.events, parts.exposures) if part]
+    checks = IndexChecks(parts.live.indexes, parts.metrics.note_index_check)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,6 +75,7 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
                 (parts.live.refresh, poll_seconds),
                 (parts.offline.refresh, poll_seconds),
                 *((part.hand_over, HAND_OVER_SECONDS) for part in logs),
+                *([(checks.run, parts.index_check_seconds)] if parts.index_check_seconds else []),
             ]
         ]
         yield
@@ -89,6 +98,7 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
     app.add_middleware(BodyLimit)
     if parts.rate_limit:
         app.add_middleware(RateLimit, rate=parts.rate_limit)
+    app.add_middleware(RequestIds, tracer=parts.tracer)  # last: it is the outermost
     return app
 
 
@@ -127,7 +137,7 @@ def _add_operations(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
         return Readiness(is_ready=not missing, missing=missing)
 
     @app.get("/metrics", tags=["operations"], response_class=Response)
-    async def prometheus() -> Response:
+    def prometheus() -> Response:  # def: it reads files of batch tasks
         """Metrics in Prometheus' text format."""
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

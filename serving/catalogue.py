@@ -10,28 +10,37 @@ from jaxtyping import Float32, Int64
 
 from features.bundle import Bundle
 from features.filters import VideoFilters
+from features.overlay import LiveItems
 from features.schema import DURATION_SECONDS, PAD_ROW, TAG_IDS, UPLOADER_ID
 from features.trend import has_trend
 from features.video_facts import BundleFacts
 from features.vocabulary import Vocabulary
 from serving.errors import UnknownVideoError
+from serving.shown import ShownVideos
 
 NO_UPLOADER = -1
 
 
 class Catalogue:
-    """Tags and uploader per video id; a video outside the bundle has none."""
+    """Tags and uploader per video id; a video outside it has none.
 
-    def __init__(self, bundle: Bundle) -> None:
-        self.vocabulary: Vocabulary = bundle.vocabulary
-        self.facts = BundleFacts(bundle)
-        self._bundle = bundle
-        uploaders = pc.fill_null(bundle.items[UPLOADER_ID], NO_UPLOADER)
+    Args:
+        live: the bundle's videos of today; as it was trained if ``None``.
+    """
+
+    def __init__(self, bundle: Bundle, live: LiveItems | None = None) -> None:
+        self._live = live or LiveItems(bundle)
+        self.vocabulary: Vocabulary = self._live.vocabulary
+        self.facts = BundleFacts(self._live)
+        self.manifest = bundle.manifest
+        self.shown = ShownVideos(len(self.vocabulary))
+        items = self._live.items
+        uploaders = pc.fill_null(items[UPLOADER_ID], NO_UPLOADER)
         self._uploaders = uploaders.to_numpy()
-        tags = pc.fill_null(bundle.items[TAG_IDS], pa.scalar([], pa.list_(pa.int64()))).combine_chunks()
+        tags = pc.fill_null(items[TAG_IDS], pa.scalar([], pa.list_(pa.int64()))).combine_chunks()
         self._tag_starts = tags.offsets.to_numpy()
         self._tags = tags.values.to_numpy(zero_copy_only=False)
-        self._durations = bundle.items[DURATION_SECONDS].to_pylist()
+        self._durations = items[DURATION_SECONDS].to_pylist()
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -40,21 +49,28 @@ class Catalogue:
         """The vector of one video; its trend, which says nothing of likeness, counts as nothing.
 
         Raises:
-            UnknownVideoError: the bundle does not have it.
+            UnknownVideoError: nobody knows it, or too little to make a vector of.
         """
         row = int(self.vocabulary.rows_of(np.array([video_id]))[0])
         if row == PAD_ROW:
             raise UnknownVideoError(f"the release knows no video {video_id}")
-        vector = self._bundle.vectors[row - 1].copy()
-        if has_trend(self._bundle):
+        if not self._live.is_searched[row - 1]:
+            raise UnknownVideoError(f"the release has no vector of video {video_id} until the next training")
+        vector = self._live.vectors[row - 1].copy()
+        if has_trend(self._live.bundle):
             vector[-1] = 0.0
         return vector
+
+    def note_shown(self, video_ids: Int64[np.ndarray, " N"]) -> None:
+        """Note the videos of one answer."""
+        rows = self.vocabulary.rows_of(video_ids)
+        self.shown.note(rows[rows != PAD_ROW] - 1)
 
     def outside(self, filters: VideoFilters) -> Int64[np.ndarray, " N"]:
         """Ids that ``filters`` rule out."""
         if not filters.are_set:
             return np.empty(0, dtype=np.int64)
-        return self.vocabulary.video_ids[~filters.mask(self._bundle.items)]
+        return self.vocabulary.video_ids[~filters.mask(self._live.items)]
 
     def attributes(self, video_ids: Int64[np.ndarray, " N"]) -> list[tuple[list[int], int | None]]:
         """Tags and uploader of each id."""

@@ -17,14 +17,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import FacetError
 from features.experiment import Arm, Experiment, running_experiment
+from features.overlay import overlay_stamps
 from features.release import Release, current_release, find_release, open_registry
 from features.settings import Settings
 from serving.errors import NoReleaseError
+from serving.index_checks import WatchedIndex
 from serving.lookup import TimedLookup, open_lookup
 from serving.metrics import Metrics
 from serving.milvus import MilvusConnection
 from serving.recall import Hidden, Recaller, open_recaller
-from serving.release import UNSERVABLE
+from serving.release import SERVABLE, UNSERVABLE, Entry, ReleaseWriter
 from serving.settings import ServingSettings
 
 log = structlog.get_logger(__name__)
@@ -66,6 +68,8 @@ class LiveRecaller:
         self._recaller: Recaller | None = None
         self._trial = Trial(None, None, {})
         self._refreshing = threading.Lock()
+        self._compared: Recaller | None = None
+        self._comparing = threading.Lock()
         self._problem = "the release pointer was not read yet"
 
     @property
@@ -91,6 +95,33 @@ class LiveRecaller:
             return self.recaller, None
         return trial.recallers[arm.name] or self.recaller, arm.name
 
+    def arms(self) -> dict[str, Recaller]:
+        """What answers each arm of the running experiment."""
+        trial = self._trial
+        return {name: recaller or self.recaller for name, recaller in trial.recallers.items()}
+
+    def kept_releases(self) -> list[Entry]:
+        """Releases that ``kept`` opens, the one that was published last first."""
+        return [entry for entry in ReleaseWriter(self._engine).entries() if entry.state in SERVABLE]
+
+    def kept(self, version: str) -> Recaller:
+        """What answers from a kept release, for people who compare; opened at first, the last one is remembered.
+
+        Raises:
+            NoReleaseError: it is not kept.
+            BundleError: a bundle of it is damaged.
+        """
+        if (live := self._recaller) and live.release.version == version:
+            return live
+        release = find_release(self._engine, version)
+        if release is None or release.state not in SERVABLE:
+            names = ", ".join(entry.version for entry in self.kept_releases()) or "none"
+            raise NoReleaseError(f"release {version} is not kept; there are {names}")
+        with self._comparing:
+            if self._compared is None or self._compared.release.version != version:
+                self._compared = self._open(release)
+            return self._compared
+
     def refresh(self) -> bool:
         """Follow the pointer and the experiment; true if another release answers from now on.
 
@@ -106,6 +137,10 @@ class LiveRecaller:
                 self._metrics.count_failed_flip()
                 log.error("release not opened, the old one stays", error=str(error))
                 return False
+
+    def indexes(self) -> dict[str, WatchedIndex]:
+        """What the channels of the live release search; empty before the first release."""
+        return self._recaller.indexes if self._recaller else {}
 
     def problems(self) -> dict[str, str]:
         """What is missing for full answers, by dependency."""
@@ -123,17 +158,22 @@ class LiveRecaller:
         release = current_release(self._engine)
         if release is None:
             raise NoReleaseError("no release is live yet; train a bundle and run `facet publish BUNDLE`")
-        if self._recaller is not None and _is_same(self._recaller.release, release):
+        is_same = self._recaller is not None and _is_same(self._recaller.release, release)
+        if is_same and self._is_current(self._recaller):
             return False
         self._recaller = self._open(release)
-        self._metrics.count_flip(release.version, release.revision)
+        if is_same:
+            log.info("catalogue renewed", version=release.version, videos=len(self._recaller.catalogue))
+            return False
+        self._metrics.count_flip(release.version, release.revision, release.bundles)
         log.info("answering from release", version=release.version, revision=release.revision)
         return True
 
     def _follow_experiment(self) -> None:
         """Open what the arms need; an arm that cannot be opened takes no part until the next change."""
         experiment, live = running_experiment(self._engine), self.recaller.release
-        if (experiment, live if experiment else None) == (self._trial.experiment, self._trial.live):
+        is_same = (experiment, live if experiment else None) == (self._trial.experiment, self._trial.live)
+        if is_same and all(map(self._is_current, self._trial.recallers.values())):
             return
         recallers: dict[str, Recaller | None] = {}
         for arm in experiment.arms if experiment else ():
@@ -143,6 +183,12 @@ class LiveRecaller:
                 log.error("arm takes no part", arm=arm.name, error=str(error))
         self._trial = Trial(experiment, live if experiment else None, recallers)
         log.info("experiment", name=experiment.name if experiment else None, arms=sorted(recallers))
+
+    def _is_current(self, recaller: Recaller | None) -> bool:
+        """Whether it knows the videos of today, see ``features/overlay.py``."""
+        if recaller is None:
+            return True
+        return recaller.overlays == overlay_stamps(self._settings, recaller.release.bundles.values())
 
     def _recaller_of_arm(self, arm: Arm) -> Recaller | None:
         """``None`` stands for what is live."""

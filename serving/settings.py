@@ -4,18 +4,16 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.merge_config import MergeConfig
+from features.settings import EnvironmentSettings
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 PagesMode = Literal["auto", "open", "key", "off"]
 
 
-class ServingSettings(BaseSettings):
+class ServingSettings(EnvironmentSettings):
     """Read once, at start, with ``ServingSettings()``; tests pass their own values."""
-
-    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
 
     host: str = Field(default="127.0.0.1", description="address that the API listens on")
     port: int = Field(default=8000, ge=1, le=65535, description="port that the API listens on")
@@ -49,6 +47,26 @@ class ServingSettings(BaseSettings):
         default="auto",
         description="explorer and operations page: open, key (the admin key is the password), off; "
         "auto: open on loopback, key elsewhere",
+    )
+    index_check_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="how often the newest search is compared with exact search; 0: never",
+    )
+    serving_url: str = Field(
+        default="http://127.0.0.1:8000", description="where a browser finds the API; Airflow shows its pages"
+    )
+    airflow_url: str | None = Field(
+        default=None,
+        description="Airflow whose runs the operations page shows, and that may show the pages in frames; "
+        "facet up sets its own",
+    )
+    otel_endpoint: str | None = Field(
+        default=None,
+        description="where traces go, e.g. http://127.0.0.1:4318/v1/traces (OTLP over HTTP); none if unset",
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="log of the API: lines for people, or one JSON object per event"
     )
     rate_limit: str | None = Field(
         default=None, description="most requests of one address, such as 100/second; unset: no limit"

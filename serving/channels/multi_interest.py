@@ -11,8 +11,8 @@ from jaxtyping import Float32, Int64
 from features.profile import tokens_of
 from features.user_features import UserFeatures
 from serving.channels import ANYTHING, Found, Scope
-from serving.channels.vector_search import VectorSearch, merged_hits
-from serving.index import Hits
+from serving.channels.vector_search import VectorSearch
+from serving.index import CandidateIndex, Hits
 from serving.interests import InterestExtractor, UserInterests
 from serving.result import Stopwatch
 
@@ -26,6 +26,11 @@ class MultiInterestChannel:
         self._extractor = extractor
         self._search = search
 
+    @property
+    def index(self) -> CandidateIndex:
+        """What it searches."""
+        return self._search.index
+
     def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         """See ``Channel``."""
         watch = Stopwatch()
@@ -37,7 +42,7 @@ class MultiInterestChannel:
             return None
         with watch.stage("search"):
             hits = self._search.search(interests, limit, seen=user.seen, filters=scope.filters)
-        return Found(merged_hits(hits, limit), interests, hits, seconds=watch.seconds)
+        return Found(self._search.merged(interests, hits, limit), interests, hits, seconds=watch.seconds)
 
     def nearest(
         self, vector: Float32[np.ndarray, " D"], limit: int, *, exclude: Int64[np.ndarray, " S"]

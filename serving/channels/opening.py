@@ -4,15 +4,19 @@ from collections.abc import Mapping
 
 from features.bundle import INTERESTS_KIND, NEIGHBOURS_KIND, STORED_INTERESTS_KIND, Bundle
 from features.neighbours import Neighbours
+from features.overlay import LiveItems
 from features.popular import PopularVideos
 from features.release import Release
 from features.user_vectors import StoredVectors
+from features.vocabulary import Vocabulary
 from serving.channels import Channel
 from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.neighbours import NeighboursChannel
 from serving.channels.popular import PopularChannel
 from serving.channels.stored_interests import StoredInterestsChannel
 from serving.channels.vector_search import VectorSearch
+from serving.index import ExactIndex
+from serving.index_checks import WatchedIndex
 from serving.interests import InterestExtractor
 from serving.milvus import MilvusConnection
 from serving.milvus_index import MilvusIndex
@@ -21,30 +25,38 @@ from serving.milvus_index import MilvusIndex
 def open_asked(
     release: Release,
     bundles: Mapping[str, Bundle],
+    live: Mapping[str, LiveItems],
     connection: MilvusConnection,
     *,
     timeout_seconds: float,
 ) -> dict[str, Channel]:
-    """The channels that the release's merge gives a weight, in its order."""
+    """The channels that the release's merge gives a weight, in its order.
+
+    Args:
+        live: the videos of today of those that have items.
+    """
     looked_up = looked_up_bundle(release, bundles)
 
-    def searching(name: str, bundle: Bundle) -> VectorSearch:
+    def searching(name: str) -> VectorSearch:
+        videos = live[name].indexed
         index = MilvusIndex(
             connection,
             release.collections[name],
             timeout_seconds=timeout_seconds,
-            num_videos=len(bundle.video_ids),
+            num_videos=len(videos.video_ids),
         )
-        return VectorSearch(index, bundle.vocabulary)
+        watched = WatchedIndex(index, lambda: ExactIndex(videos.items))
+        return VectorSearch(watched, Vocabulary(videos.video_ids), min_share=release.merge.min_share)
 
     def opened(name: str, bundle: Bundle) -> Channel:
         kind = bundle.manifest.kind
         if kind == INTERESTS_KIND:
-            return MultiInterestChannel(InterestExtractor(bundle), searching(name, bundle))
+            extractor = InterestExtractor(bundle, vocabulary=live[name].history_vocabulary)
+            return MultiInterestChannel(extractor, searching(name))
         if kind == STORED_INTERESTS_KIND:
             is_looked_up = bundle.name == looked_up
             stored = StoredVectors(bundle.user_interests)
-            return StoredInterestsChannel(stored, searching(name, bundle), is_looked_up=is_looked_up)
+            return StoredInterestsChannel(stored, searching(name), is_looked_up=is_looked_up)
         if kind == NEIGHBOURS_KIND:
             return NeighboursChannel(Neighbours.of(bundle))
         return PopularChannel(PopularVideos.of_ranking(bundle))

@@ -5,7 +5,8 @@ import numpy as np
 from features.user_features import UserFeatures
 from features.user_vectors import StoredVectors
 from serving.channels import ANYTHING, Found, Scope
-from serving.channels.vector_search import VectorSearch, merged_hits
+from serving.channels.vector_search import VectorSearch
+from serving.index import CandidateIndex
 from serving.interests import UserInterests
 from serving.result import Stopwatch
 
@@ -25,6 +26,11 @@ class StoredInterestsChannel:
         self._search = search
         self._is_looked_up = is_looked_up
 
+    @property
+    def index(self) -> CandidateIndex:
+        """What it searches."""
+        return self._search.index
+
     def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         """See ``Channel``."""
         own = (user.vectors if self._is_looked_up else None) or self._stored.of_user(user.user_id)
@@ -35,7 +41,7 @@ class StoredInterestsChannel:
         watch = Stopwatch()
         with watch.stage("search"):
             hits = self._search.search(interests, limit, seen=user.seen, filters=scope.filters)
-        return Found(merged_hits(hits, limit), interests, hits, seconds=watch.seconds)
+        return Found(self._search.merged(interests, hits, limit), interests, hits, seconds=watch.seconds)
 
     def check(self) -> None:
         """See ``Channel``."""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from features.filters import NO_FILTERS, VideoFilters
-from features.merge import NO_VIDEO, Merged, merge_hits
+from features.merge import NO_VIDEO, Merged, merge_interests
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
 from serving.index import CandidateIndex, Hits
@@ -19,10 +19,14 @@ class VectorSearch:
 
     Args:
         vocabulary: of the bundle that filled the index.
+        min_share: see ``MergeConfig``.
     """
 
-    def __init__(self, index: CandidateIndex, vocabulary: Vocabulary) -> None:
-        self._index = index
+    def __init__(
+        self, index: CandidateIndex, vocabulary: Vocabulary, *, min_share: float | None = None
+    ) -> None:
+        self.index = index
+        self._min_share = min_share
         self._vocabulary = vocabulary
 
     def search(
@@ -40,18 +44,20 @@ class VectorSearch:
         """
         searched = np.flatnonzero(interests.is_searched)
         known = seen[self._vocabulary.rows_of(seen) != PAD_ROW]
-        found = self._index.search(interests.vectors[searched], limit, exclude=known, filters=filters)
+        found = self.index.search(interests.vectors[searched], limit, exclude=known, filters=filters)
         shape = (len(interests.vectors), found.video_ids.shape[1])
         video_ids = np.full(shape, NO_VIDEO, dtype=np.int64)
         scores = np.full(shape, -np.inf, dtype=np.float32)
         video_ids[searched], scores[searched] = found.video_ids, found.scores
         return Hits(video_ids, scores)
 
+    def merged(self, interests: UserInterests, hits: Hits, limit: int) -> Merged:
+        """The list of one user out of what ``search`` found."""
+        weights = interests.activation[None]
+        return merge_interests(
+            hits.video_ids[None], hits.scores[None], weights, limit, min_share=self._min_share
+        )
+
     def check(self) -> None:
         """See ``CandidateIndex``."""
-        self._index.check()
-
-
-def merged_hits(hits: Hits, limit: int) -> Merged:
-    """The list of one user, each video under the interest that scores it highest."""
-    return merge_hits(hits.video_ids[None], hits.scores[None], limit)
+        self.index.check()

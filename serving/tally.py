@@ -1,0 +1,29 @@
+"""How much was searched and found for one answer, for metrics."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from features.merge import NO_VIDEO
+from serving.channels.asking import Asked
+from serving.result import Rule, Tally
+
+
+def tally_of(asked: Asked, ruled_out: Mapping[Rule, int]) -> Tally:
+    """Counts over all channels that search with interests; a hit is shared within its channel.
+
+    Args:
+        ruled_out: videos that each rule kept out.
+    """
+    num_interests = num_searched = num_hits = num_shared = num_unknown = 0
+    for found in asked.found.values():
+        if found.interests is None or found.hits is None:
+            continue
+        num_interests += len(found.interests.is_searched)
+        num_unknown += found.interests.num_unknown
+        num_searched += int(found.interests.is_searched.sum())
+        ids = found.hits.video_ids
+        _, times = np.unique(ids[ids != NO_VIDEO], return_counts=True)
+        num_hits += len(times)
+        num_shared += int((times > 1).sum())
+    return Tally(num_interests, num_searched, num_hits, num_shared, ruled_out, num_unknown)
