@@ -1,10 +1,13 @@
 """What became of the videos since a bundle was trained: a table beside the bundle, which never changes.
 
 ``FACET_HOME/catalogue/<model>/<version>.parquet`` holds a row per video that is new, changed, or not to be
-shown any more: ``video_id``, the attributes of a bundle's items, ``is_online`` and ``vector``, which is null
-where the bundle's own still holds, or where nothing is known to make one of. The file is replaced as a whole;
-serving, the index and ``recall-batch`` read a bundle through it (``LiveItems``), so that all of them know the
-same videos.
+shown any more: ``video_id``, the attributes of a bundle's items, ``is_online``, ``vector``, which is null
+where the bundle's own still holds or nothing is known to make one of, and ``stand_in``. The file is replaced
+as a whole; serving, the index and ``recall-batch`` read a bundle through it (``LiveItems``), so that all of
+them know the same videos.
+
+An extractor reads rows of its own tables. A new video of a history goes through the item encoder, too, and
+is read as the known video that its vector is nearest to (``history_vocabulary``).
 
 A video that any snapshot listed and that is not online in the newest one is not shown. One that no snapshot
 ever listed is left as the bundle has it.
@@ -32,11 +35,14 @@ from features.lake import Lake, connect
 from features.schema import IS_ONLINE, PAD_ROW, SCHEMAS, VECTOR, VIDEO_ID, VIDEOS
 from features.settings import Settings
 from features.stage import write_parquet
+from features.trend import has_trend
 from features.vocabulary import Vocabulary
 
 KINDS_WITH_ITEMS: Final = (INTERESTS_KIND, STORED_INTERESTS_KIND)
 """Kinds of bundles that hold items, and so can have an overlay."""
 FOLDER: Final = "catalogue"
+STAND_IN: Final = "stand_in"
+"""The video of the bundle whose vector is nearest to that of a new one: in histories it stands for it."""
 DAY: Final = b"snapshot_day"
 LAST_DAY: Final = "9999-12-31"
 ENCODED_ROWS: Final = 8192
@@ -49,8 +55,11 @@ OVERLAY_SCHEMA: Final = pa.schema(
         *(SCHEMAS[VIDEOS].field(name).with_nullable(name != VIDEO_ID) for name in COLUMNS),
         pa.field(IS_ONLINE, pa.bool_(), nullable=False),
         pa.field(VECTOR, pa.list_(pa.float32())),
+        pa.field(STAND_IN, pa.int64()),
     ]
 )
+_Encoded = tuple[np.ndarray | None, int | None]
+"""Vector and stand-in of one video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +174,20 @@ def overlay_of(bundle: Bundle, snapshot: Snapshot, before: pa.Table | None = Non
         before: an overlay of the same bundle, whose vectors are taken for videos that did not change since.
     """
     changed = _rows_without(snapshot.videos, bundle.items)
-    vectors: pa.Array = pa.nulls(len(changed), OVERLAY_SCHEMA.field(VECTOR).type)
+    encoded: dict[int, _Encoded] = {}
     if bundle.manifest.kind == INTERESTS_KIND and bundle.item_fields.names:
-        vectors = _vectors(bundle, changed, before)
-    online = changed.append_column(IS_ONLINE, pa.repeat(True, len(changed))).append_column(VECTOR, vectors)
-    offline = {VIDEO_ID: snapshot.offline, IS_ONLINE: np.zeros(len(snapshot.offline), dtype=bool)}
-    nulls = {name: pa.nulls(len(snapshot.offline), OVERLAY_SCHEMA.field(name).type) for name in ATTRIBUTES}
-    hidden = pa.table(
-        offline | nulls | {VECTOR: pa.nulls(len(snapshot.offline), OVERLAY_SCHEMA.field(VECTOR).type)}
-    )
+        encoded = _encoded(bundle, changed, before)
+    found = [encoded.get(video_id, (None, None)) for video_id in changed[VIDEO_ID].to_pylist()]
+    more = {
+        IS_ONLINE: np.ones(len(changed), dtype=bool),
+        VECTOR: pa.array([vector for vector, _ in found], OVERLAY_SCHEMA.field(VECTOR).type),
+        STAND_IN: pa.array([stand_in for _, stand_in in found], pa.int64()),
+    }
+    online = pa.table({name: changed[name] for name in COLUMNS} | more)
+    hidden = pa.table({VIDEO_ID: snapshot.offline, IS_ONLINE: np.zeros(len(snapshot.offline), dtype=bool)})
+    for field in OVERLAY_SCHEMA:
+        if field.name not in hidden.column_names:
+            hidden = hidden.append_column(field, pa.nulls(len(hidden), field.type))
     parts = [part.select(OVERLAY_SCHEMA.names).cast(OVERLAY_SCHEMA) for part in (online, hidden)]
     table = pa.concat_tables(parts).sort_by(VIDEO_ID).combine_chunks()
     return table.replace_schema_metadata({DAY: snapshot.day.encode()})
@@ -239,6 +253,13 @@ class LiveItems:
         return Vocabulary(self.video_ids)
 
     @cached_property
+    def history_vocabulary(self) -> "HistoryVocabulary":
+        """Ids of watched videos to rows of the extractor's tables."""
+        later = self._changed.filter(pc.field(STAND_IN).is_valid())
+        ids, stand_ins = later[VIDEO_ID].to_numpy(), later[STAND_IN].to_numpy()
+        return HistoryVocabulary(self.bundle.vocabulary, ids, stand_ins)
+
+    @cached_property
     def is_searched(self) -> Bool[np.ndarray, " R"]:
         """Which of them have a vector, and so can be found by one."""
         return self._vector_places >= 0
@@ -260,6 +281,27 @@ class LiveItems:
         found = column.is_valid().to_numpy(zero_copy_only=False)
         vectors[found] = column.drop_null().flatten().to_numpy().reshape(-1, vectors.shape[1])
         return vectors
+
+
+class HistoryVocabulary(Vocabulary):
+    """The vocabulary of a bundle, in which later videos have the rows of others.
+
+    Args:
+        later_ids: videos outside the vocabulary.
+        stand_ins: a video of the vocabulary for each.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, later_ids: Int64[np.ndarray, " N"], stand_ins: Int64[np.ndarray, " N"]
+    ) -> None:
+        super().__init__(vocabulary.video_ids)
+        self._later = Vocabulary(later_ids)
+        self._rows_of_later = np.concatenate([[PAD_ROW], vocabulary.rows_of(stand_ins)])
+
+    def rows_of(self, video_ids: Int64[np.ndarray, "*S"]) -> Int64[np.ndarray, "*S"]:
+        """See ``Vocabulary``; ``PAD_ROW`` where nothing is known of a video."""
+        rows = super().rows_of(video_ids)
+        return np.where(rows == PAD_ROW, self._rows_of_later[self._later.rows_of(video_ids)], rows)
 
 
 class IndexedVideos:
@@ -301,24 +343,33 @@ def _rows_without(videos: pa.Table, known: pa.Table) -> pa.Table:
     return connection.sql(query).to_arrow_table().cast(pa.schema([OVERLAY_SCHEMA.field(n) for n in COLUMNS]))
 
 
-def _vectors(bundle: Bundle, videos: pa.Table, before: pa.Table | None) -> pa.Array:
-    """A list per video; null where the bundle's vector still holds, or the encoder knows nothing."""
-    vectors: list[np.ndarray | None] = [None] * len(videos)
-    ids = videos[VIDEO_ID].to_numpy()
-    again = videos
+def _encoded(bundle: Bundle, videos: pa.Table, before: pa.Table | None) -> dict[int, _Encoded]:
+    """By id, where the item encoder knows something that the bundle's vector does not say."""
+    again, encoded = videos, dict[int, _Encoded]()
     if before is not None:
         again = _rows_without(videos, before.filter(pc.field(IS_ONLINE)))
-        kept = before.filter(pc.invert(pc.is_in(before[VIDEO_ID], again[VIDEO_ID].combine_chunks())))
-        place_of = {video_id: place for place, video_id in enumerate(ids.tolist())}
-        for video_id, vector in zip(kept[VIDEO_ID].to_pylist(), kept[VECTOR].to_numpy(), strict=True):
-            if vector is not None and video_id in place_of:
-                vectors[place_of[video_id]] = vector
+        changed, there = set(again[VIDEO_ID].to_pylist()), set(videos[VIDEO_ID].to_pylist())
+        kept = before.filter(pc.field(VECTOR).is_valid())
+        columns = (kept[VIDEO_ID].to_pylist(), kept[VECTOR].to_numpy(), kept[STAND_IN].to_pylist())
+        encoded = {
+            video_id: (vector, stand_in)
+            for video_id, vector, stand_in in zip(*columns, strict=True)
+            if video_id in there - changed
+        }
     for start in range(0, len(again), ENCODED_ROWS):
         part = again.slice(start, ENCODED_ROWS)
-        rows = bundle.vocabulary.rows_of(part[VIDEO_ID].to_numpy())
-        found = encode_videos(bundle, part)
-        stored = np.concatenate([np.zeros((1, found.shape[1]), dtype=np.float32), bundle.vectors])[rows]
-        differs = np.abs(found - stored).max(axis=1) > SAME_VECTOR
+        ids, vectors = part[VIDEO_ID].to_numpy(), encode_videos(bundle, part)
+        rows = bundle.vocabulary.rows_of(ids)
+        stored = np.zeros_like(vectors)
+        stored[rows != PAD_ROW] = bundle.vectors[rows[rows != PAD_ROW] - 1]
+        differs = np.abs(vectors - stored).max(axis=1) > SAME_VECTOR
         for place in np.flatnonzero(differs).tolist():
-            vectors[np.searchsorted(ids, part[VIDEO_ID][place].as_py())] = found[place]
-    return pa.array(vectors, OVERLAY_SCHEMA.field(VECTOR).type)
+            known = rows[place] != PAD_ROW
+            encoded[int(ids[place])] = (vectors[place], None if known else _nearest(bundle, vectors[place]))
+    return encoded
+
+
+def _nearest(bundle: Bundle, vector: Float32[np.ndarray, " D"]) -> int:
+    """The video of the bundle with the most similar vector; its trend says nothing of likeness."""
+    num_alike = len(vector) - has_trend(bundle)
+    return int(bundle.video_ids[np.argmax(bundle.vectors[:, :num_alike] @ vector[:num_alike])])

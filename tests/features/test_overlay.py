@@ -51,6 +51,18 @@ def test_a_new_video_comes_behind_the_others_with_the_vector_of_its_uploader(set
     assert live.items.to_pylist()[-1]["duration_seconds"] == 9.0
 
 
+def test_a_new_video_in_a_history_is_read_as_the_known_one_that_is_most_like_it(settings: Settings) -> None:
+    own = bundle(settings)
+    live = renewed(settings, own, COOKING, STRANGE, {"video_id": 62, "uploader_id": 9})
+    # 60 cooks as 10 does, 62 does both; nearest to (.6, .6) by inner product: 50 (.72), before 10 (.6).
+    ids = np.array([60, 10, 61, 62, 777])
+    assert live.history_vocabulary.rows_of(ids).tolist() == [1, 1, 0, 5, 0]
+    assert own.vocabulary.rows_of(ids).tolist() == [0, 1, 0, 0, 0]
+    renewed(settings, own, COOKING, STRANGE, {"video_id": 62, "uploader_id": 8})
+    again = LiveItems.read(own, settings).history_vocabulary
+    assert again.rows_of(ids).tolist() == [1, 1, 0, 2, 0], "60 did not change and keeps its stand-in"
+
+
 def test_a_video_of_which_too_little_is_known_has_attributes_and_is_not_searched(settings: Settings) -> None:
     live = renewed(settings, bundle(settings), STRANGE)
     assert live.video_ids.tolist() == [10, 20, 30, 40, 50, 61]
