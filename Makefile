@@ -7,7 +7,7 @@ export FACET_HOME ?= var
 # Where pip finds local wheels, uv looks too; unset means the public index.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: install demo up test check lint-imports format lock bench clean
+.PHONY: install demo up test check lint-imports format lock bench milvus clean
 
 install: $(VENV)/installed
 
@@ -39,7 +39,11 @@ lint-imports: install
 
 test: install  ## all tests but those that need a GPU
 	bash docker/install-packages.sh
+	$(MAKE) --no-print-directory milvus
 	$(BIN)/python -m pytest -q -m "not gpu"
+
+milvus:  ## a real Milvus of one process in build/milvus, for tests and benchmarks
+	PYTHON=$(PYTHON) bash docker/install-milvus.sh
 
 format: install
 	$(BIN)/ruff format .

@@ -90,18 +90,15 @@ def build_collection(connection: MilvusConnection, bundle: VectorTable, *, timeo
     with connection.translating(f"loading collection {name!r}") as client:
         if client.has_collection(name, timeout=timeout_seconds):
             client.drop_collection(name, timeout=timeout_seconds)
-        index = client.prepare_index_params()
-        index.add_index(VECTOR, **index_parameters(len(bundle.video_ids)))
-        client.create_collection(
-            name,
-            schema=_schema(client, bundle.manifest.dim),
-            index_params=index,
-            consistency_level="Strong",
-            timeout=timeout_seconds,
-        )
+        schema = _schema(client, bundle.manifest.dim)
+        client.create_collection(name, schema=schema, consistency_level="Strong", timeout=timeout_seconds)
         for rows in row_batches(bundle, np.arange(len(bundle.video_ids))):
             client.insert(name, rows, timeout=timeout_seconds)
         client.flush(name, timeout=timeout_seconds)
+        # The index last: a collection that is loaded while it grows is searched without one for a while.
+        index = client.prepare_index_params()
+        index.add_index(VECTOR, **index_parameters(len(bundle.video_ids)))
+        client.create_index(name, index, timeout=timeout_seconds)
         client.load_collection(name, timeout=timeout_seconds)
 
 
@@ -146,7 +143,9 @@ def count_rows(connection: MilvusConnection, name: str, *, timeout_seconds: floa
         if not client.has_collection(name, timeout=timeout_seconds):
             return None
         client.load_collection(name, timeout=timeout_seconds)
-        found = client.query(name, output_fields=["count(*)"], timeout=timeout_seconds)
+        found = client.query(
+            name, output_fields=["count(*)"], consistency_level="Strong", timeout=timeout_seconds
+        )
     return int(found[0]["count(*)"])
 
 

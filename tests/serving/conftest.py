@@ -1,6 +1,5 @@
-"""The Milvus Lite server that the tests of serving share."""
+"""The Milvus servers that the tests of serving share: Milvus Lite and a real one."""
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -9,12 +8,11 @@ from features.settings import Settings
 from serving.embedded import milvus_server
 from serving.milvus import MilvusConnection
 from serving.settings import ServingSettings
+from serving.standalone import free_ports, standalone_milvus
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def slow_machine(port: int) -> ServingSettings:
@@ -32,12 +30,30 @@ def milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingSet
         yield serving_settings
 
 
-@pytest.fixture
-def milvus(milvus_lite: ServingSettings) -> ServingSettings:
+@pytest.fixture(scope="session")
+def milvus_standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingSettings]:
+    """One real Milvus for the whole run."""
+    with standalone_milvus(tmp_path_factory.mktemp("standalone")) as server:
+        yield slow_machine(server.port)
+
+
+def emptied(server: ServingSettings) -> ServingSettings:
     """The server without any collection."""
-    with MilvusConnection(milvus_lite).translating("emptying") as client:
+    with MilvusConnection(server).translating("emptying") as client:
         for name in client.list_collections():
             for alias in client.list_aliases(name)["aliases"]:
                 client.drop_alias(alias)
             client.drop_collection(name)
-    return milvus_lite
+    return server
+
+
+@pytest.fixture
+def milvus(milvus_lite: ServingSettings) -> ServingSettings:
+    """Milvus Lite without any collection."""
+    return emptied(milvus_lite)
+
+
+@pytest.fixture
+def real_milvus(milvus_standalone: ServingSettings) -> ServingSettings:
+    """The real Milvus without any collection."""
+    return emptied(milvus_standalone)

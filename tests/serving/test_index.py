@@ -1,48 +1,104 @@
-"""One contract, every index. Milvus runs for real, as a Milvus Lite server."""
+"""One contract for every index: exact in memory, a Milvus Lite server, a real Milvus.
 
-import time
-from collections.abc import Iterator
+What only Milvus does is in ``test_milvus_index.py``.
+"""
+
 from datetime import timedelta
 
 import numpy as np
-import psutil
+import pyarrow as pa
 import pytest
 
-from features.bundle import open_bundle
+from features.bundle import item_table, open_bundle
 from features.filters import VideoFilters
 from features.merge import NO_VIDEO
+from features.overlay import VectorTable
+from features.schema import (
+    CATEGORY,
+    DURATION_SECONDS,
+    LANGUAGE,
+    PUBLISHED_AT,
+    TAG_IDS,
+    TIMESTAMP,
+    UPLOADER_ID,
+    VIDEO_ID,
+)
 from features.settings import Settings
-from serving.collection import build_collection, collection_name
-from serving.embedded import milvus_server
-from serving.errors import IndexUnavailableError
-from serving.index import CandidateIndex
-from serving.milvus import MilvusConnection
-from serving.milvus_index import MilvusIndex
-from serving.settings import ServingSettings
-from tests.serving.bundles import FIRST, VECTORS, VIDEO_IDS, exact_index, unit_vectors, write_interests
-from tests.serving.conftest import free_port, slow_machine
+from serving.index import CandidateIndex, ExactIndex
+from tests.serving.bundles import FIRST, VIDEO_IDS, exact_index, write_interests
+from tests.serving.milvus_indexes import Videos, milvus_index
 
 COOKING_AND_FOOTBALL = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
 NOTHING = np.empty(0, dtype=np.int64)
+DRIVERS = [
+    "exact",
+    pytest.param("milvus_lite", marks=pytest.mark.server, id="lite"),
+    pytest.param("milvus_standalone", marks=pytest.mark.server, id="real"),
+]
+TEXTS = [
+    'd"e',
+    "it's",
+    "back\\slash\\",
+    "line\nand\ttab",
+    "日本語",
+    "é 😀",
+    "%like_",
+    '"] or video_id > 0 or language in ["',
+    "{x}",
+]
+EDGES = [0, 1, 2**53, 2**53 + 1, 2**63 - 2, 2**63 - 1]
+"""Ids that a float, or 32 bits, cannot tell apart."""
 
 
-def milvus_index(
-    settings: Settings, milvus: ServingSettings, video_ids: np.ndarray, vectors: np.ndarray
-) -> MilvusIndex:
-    bundle = open_bundle(write_interests(settings, video_ids=video_ids, vectors=vectors))
-    connection = MilvusConnection(milvus)
-    build_collection(connection, bundle, timeout_seconds=60.0)
-    return MilvusIndex(
-        connection, collection_name(bundle.manifest), timeout_seconds=60.0, num_videos=len(video_ids)
+def odd_videos() -> pa.Table:
+    """A video per text from 100 on, whose language and category it is, and those of ``EDGES``."""
+    ids = [*EDGES, *range(100, 100 + len(TEXTS))]
+    texts: list[str | None] = [*[None] * len(EDGES), *TEXTS]
+    return pa.table(
+        {
+            VIDEO_ID: ids,
+            UPLOADER_ID: pa.nulls(len(ids), pa.int64()),
+            TAG_IDS: pa.array([None, [], [2**63 - 1], *[None] * (len(ids) - 3)], pa.list_(pa.int64())),
+            CATEGORY: pa.array(texts, pa.string()),
+            DURATION_SECONDS: pa.nulls(len(ids), pa.float64()),
+            PUBLISHED_AT: pa.nulls(len(ids), TIMESTAMP),
+            LANGUAGE: pa.array(texts, pa.string()),
+        }
     )
 
 
-@pytest.fixture(params=["exact", pytest.param("milvus", marks=pytest.mark.server)])
-def index(request: pytest.FixtureRequest, settings: Settings) -> Iterator[CandidateIndex]:
+@pytest.fixture(scope="module", params=DRIVERS)
+def opened(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, CandidateIndex]:
+    """The five videos, and the odd ones; nobody writes into them."""
+    odd = odd_videos()
+    vectors = np.tile(np.array([[1.0, 0.0]], dtype=np.float32), (len(odd), 1))
+    items = item_table(odd[VIDEO_ID].to_numpy(), vectors, odd)
     if request.param == "exact":
-        yield exact_index()
-    else:
-        yield milvus_index(settings, request.getfixturevalue("milvus"), VIDEO_IDS, VECTORS)
+        return {"five": exact_index(), "odd": ExactIndex(items)}
+    bundle = open_bundle(write_interests(Settings(home=tmp_path_factory.mktemp("contract"))))
+    server = request.getfixturevalue(request.param)
+    manifest = bundle.manifest.model_copy(update={"version": "odd"})
+    tables: dict[str, VectorTable] = {"five": bundle, "odd": Videos(manifest, items)}
+    return {name: milvus_index(server, videos) for name, videos in tables.items()}
+
+
+@pytest.fixture
+def index(opened: dict[str, CandidateIndex]) -> CandidateIndex:
+    return opened["five"]
+
+
+@pytest.fixture
+def odd_index(opened: dict[str, CandidateIndex]) -> CandidateIndex:
+    return opened["odd"]
+
+
+def found_by(index: CandidateIndex, filters: VideoFilters, *exclude: int) -> set[int]:
+    """All that one search finds, whatever the order."""
+    left_out = np.array(exclude, dtype=np.int64)
+    hits = index.search(COOKING_AND_FOOTBALL[:1], 100, exclude=left_out, filters=filters)
+    return {*hits.video_ids.ravel().tolist()} - {NO_VIDEO}
 
 
 def test_one_ranking_per_query_best_first(index: CandidateIndex) -> None:
@@ -103,46 +159,31 @@ def test_a_living_index_passes_its_check(index: CandidateIndex) -> None:
     index.check()
 
 
-@pytest.mark.server
-def test_milvus_ranks_like_exact_search(settings: Settings, milvus: ServingSettings) -> None:
-    video_ids = np.random.default_rng(1).permutation(5_000)[:1_000].astype(np.int64)
-    vectors = unit_vectors(1_000, 16)
-    queries, seen = unit_vectors(4, 16, seed=2), video_ids[::3]
-    exact = exact_index(video_ids, vectors).search(queries, 50, exclude=seen)
-    found = milvus_index(settings, milvus, video_ids, vectors).search(queries, 50, exclude=seen)
-    assert found.video_ids.tolist() == exact.video_ids.tolist()
-    assert found.scores == pytest.approx(exact.scores, abs=1e-5)
+@pytest.mark.parametrize("place", range(len(TEXTS)))
+def test_any_text_can_be_asked_for(odd_index: CandidateIndex, place: int) -> None:
+    own, text = 100 + place, TEXTS[place]
+    assert found_by(odd_index, VideoFilters(languages=(text,))) == {own}
+    others = {*EDGES, *range(100, 100 + len(TEXTS))} - {own}
+    assert found_by(odd_index, VideoFilters(excluded_categories=(text,))) == others
 
 
-@pytest.mark.server
-def test_a_missing_collection_is_unavailable_and_named(milvus: ServingSettings) -> None:
-    index = MilvusIndex(MilvusConnection(milvus), "videos_gone", timeout_seconds=20.0, num_videos=5)
-    with pytest.raises(IndexUnavailableError, match="videos_gone"):
-        index.search(COOKING_AND_FOOTBALL, 1, exclude=NOTHING)
-    with pytest.raises(IndexUnavailableError, match="no collection 'videos_gone'; publish"):
-        index.check()
+def test_ids_keep_every_bit(odd_index: CandidateIndex) -> None:
+    texts = tuple(TEXTS)
+    assert found_by(odd_index, VideoFilters(excluded_categories=texts)) == {*EDGES}
+    for edge in EDGES:
+        without = found_by(odd_index, VideoFilters(excluded_categories=texts), edge)
+        assert without == {*EDGES} - {edge}
 
 
-def test_no_milvus_is_unavailable_and_its_address_named() -> None:
-    nowhere = ServingSettings(milvus_uri=f"http://127.0.0.1:{free_port()}")
-    index = MilvusIndex(MilvusConnection(nowhere), "videos_x", timeout_seconds=1.0, num_videos=5)
-    with pytest.raises(IndexUnavailableError, match=nowhere.milvus_uri):
-        index.search(COOKING_AND_FOOTBALL, 1, exclude=NOTHING)
+def test_as_many_videos_as_a_user_has_seen_can_be_left_out(index: CandidateIndex) -> None:
+    seen = np.concatenate([np.arange(1_000_000, 1_004_000), [20, 30, 40]])
+    hits = index.search(COOKING_AND_FOOTBALL, 5, exclude=seen)
+    assert hits.video_ids.tolist() == [[10, 50], [50, 10]]
 
 
-@pytest.mark.server
-def test_a_milvus_that_hangs_is_unavailable_after_the_deadline(settings: Settings) -> None:
-    milvus = slow_machine(free_port())
-    with milvus_server(milvus, settings):
-        milvus_index(settings, milvus, VIDEO_IDS, VECTORS)
-        index = MilvusIndex(MilvusConnection(milvus), "videos_tiny_v1", timeout_seconds=0.5, num_videos=5)
-        index.search(COOKING_AND_FOOTBALL, 1, exclude=NOTHING)
-        (server,) = (
-            child for child in psutil.Process().children() if str(milvus.milvus_port) in child.cmdline()
-        )
-        server.suspend()
-        started = time.monotonic()
-        with pytest.raises(IndexUnavailableError, match="search in 'videos_tiny_v1' failed"):
-            index.search(COOKING_AND_FOOTBALL, 1, exclude=NOTHING)
-        assert 0.4 < time.monotonic() - started < 3.0
-        server.resume()
+def test_nothing_left_gives_no_columns(index: CandidateIndex) -> None:
+    assert index.search(COOKING_AND_FOOTBALL, 5, exclude=VIDEO_IDS).video_ids.shape == (2, 0)
+
+
+def test_one_query_gives_one_row(index: CandidateIndex) -> None:
+    assert index.search(COOKING_AND_FOOTBALL[:1], 2, exclude=NOTHING).video_ids.tolist() == [[10, 30]]
