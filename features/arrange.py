@@ -6,7 +6,8 @@ Each step takes the candidate of the greatest worth among those that no limit ru
 - plus ``category_diversity`` per chosen video of another category: the controllable aggregation of ComiRec
   (Cen et al., KDD 2020), which tends to maximise scores + lambda * pairs of different categories;
 - times (1 - ``vector_diversity``), minus ``vector_diversity`` times the largest cosine (at least 0) with a
-  chosen video: maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
+  chosen video: maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998);
+- minus what dislikes of the user take from it (``features/penalty.py``).
 
 One implementation, for serving and for lists made offline. Ties go to the earlier candidate, so the same
 input gives the same list.
@@ -43,18 +44,24 @@ FactsOf = Callable[[Int64[np.ndarray, "B C"], bool], VideoFacts]
 """Facts of these videos; with vectors if the flag says so."""
 
 
-def arrange(candidates: Merged, facts_of: FactsOf, config: Arrangement, top_n: int) -> Merged:
+def arrange(
+    candidates: Merged,
+    facts_of: FactsOf,
+    config: Arrangement,
+    top_n: int,
+    penalties: Float[np.ndarray, "B C"] | None = None,
+) -> Merged:
     """``top_n`` of the candidates, chosen one after another; scores stay those of the fusion.
 
     Args:
         candidates: more than ``top_n``, or there is little to choose from.
+        penalties: what is taken from the worth of each.
     """
     if not config.is_set:
-        parts = (candidates.video_ids, candidates.scores, candidates.interests)
-        return Merged(*(part[:, :top_n] for part in parts))
+        return _first(candidates if penalties is None else _penalised(candidates, penalties), top_n)
     facts = facts_of(candidates.video_ids, config.vector_diversity > 0)
     users = np.arange(len(candidates.video_ids))
-    choice = _Choice(candidates, facts, config)
+    choice = _Choice(candidates, facts, config, penalties)
     chosen = np.full((len(users), min(top_n, candidates.video_ids.shape[1])), -1, dtype=np.int64)
     for rank in range(chosen.shape[1]):
         worth = np.where(choice.is_open, choice.worth, -np.inf)
@@ -68,11 +75,17 @@ def arrange(candidates: Merged, facts_of: FactsOf, config: Arrangement, top_n: i
 class _Choice:
     """Which candidates are still open, and what they are worth now."""
 
-    def __init__(self, candidates: Merged, facts: VideoFacts, config: Arrangement) -> None:
+    def __init__(
+        self,
+        candidates: Merged,
+        facts: VideoFacts,
+        config: Arrangement,
+        penalties: Float[np.ndarray, "B C"] | None,
+    ) -> None:
         self._facts = facts
         self._config = config
         self._relevance = _calibrated(candidates) * (1 - config.vector_diversity)
-        self._variety = np.zeros_like(self._relevance)
+        self._variety = np.zeros_like(self._relevance) if penalties is None else -penalties
         self._likeness = np.zeros_like(self._relevance)
         self._num_of_uploader = np.zeros(facts.uploaders.shape, dtype=np.int64)
         self._num_of_tag = np.zeros(facts.tags.shape, dtype=np.int64)
@@ -106,6 +119,22 @@ class _Choice:
                 shared = (tag != NO_TAG)[:, None, None] & (self._facts.tags == tag[:, None, None])
                 self._num_of_tag += found[:, :, None] & shared
             self.is_open &= (self._num_of_tag < config.max_per_tag).all(axis=2)
+
+
+def _first(candidates: Merged, top_n: int) -> Merged:
+    parts = (candidates.video_ids, candidates.scores, candidates.interests)
+    return Merged(*(part[:, :top_n] for part in parts))
+
+
+def _penalised(candidates: Merged, penalties: Float[np.ndarray, "B C"]) -> Merged:
+    """By worth; a list without penalties stays as it is."""
+    worth = np.where(candidates.video_ids == NO_VIDEO, -np.inf, _calibrated(candidates) - penalties)
+    order = np.where(
+        penalties.any(axis=1, keepdims=True),
+        np.argsort(-worth, axis=1, kind="stable"),
+        np.arange(worth.shape[1]),
+    )
+    return _taken(candidates, order)
 
 
 def _calibrated(candidates: Merged) -> Float[np.ndarray, "B C"]:

@@ -37,6 +37,7 @@ from features.snapshots import (
     USER_PROFILE,
     USER_RECENT,
     USER_SEEN,
+    USER_SHOWN,
     affinity_columns,
     snapshot_path,
 )
@@ -46,6 +47,8 @@ RECALL_SERVICE: Final = "recall_v1"
 OFFLINE_SERVICE: Final = "recall_offline_v1"
 PUSHED_WATCHES: Final = "pushed_watches"
 RECENT: Final = "recent"
+PUSHED_IMPRESSIONS: Final = "pushed_impressions"
+SHOWN_PACKED: Final = "shown_packed"
 STATS_TTL: Final = timedelta(days=3)
 """Two missed days may pass before statistics count as unknown."""
 AFFINITY_TTL: Final = timedelta(days=WINDOWS[-1])
@@ -101,19 +104,26 @@ TTL_OF: Final = {
     **dict.fromkeys(AFFINITY_VIEWS, AFFINITY_TTL),
     **dict.fromkeys(STATS_VIEWS, STATS_TTL),
     USER_RECENT: FOREVER,
+    USER_SHOWN: FOREVER,
 }
 """How long after its time a row may be served."""
 
 
 def feature_views(settings: Settings) -> list[FeatureView]:
     """All views of one home: over its exports, and what is pushed."""
-    return [*(_view(settings, name, KEY_OF[name]) for name in SCHEMA_OF), _recent_view(settings)]
+    recent = Field(name=RECENT, dtype=Bytes, description="watches that were pushed, JSON, newest last")
+    shown = Field(name=SHOWN_PACKED, dtype=Bytes, description="how often videos were shown, by day")
+    return [
+        *(_view(settings, name, KEY_OF[name]) for name in SCHEMA_OF),
+        _pushed_view(settings, USER_RECENT, PUSHED_WATCHES, recent),
+        _pushed_view(settings, USER_SHOWN, PUSHED_IMPRESSIONS, shown),
+    ]
 
 
 def services(views: list[FeatureView]) -> list[FeatureService]:
     """What recall reads of a user: online everything, offline what has exports."""
     of_user = (USER_HISTORY, USER_SEEN, USER_PROFILE)
-    wanted = {RECALL_SERVICE: (*of_user, USER_RECENT), OFFLINE_SERVICE: of_user}
+    wanted = {RECALL_SERVICE: (*of_user, USER_RECENT, USER_SHOWN), OFFLINE_SERVICE: of_user}
     return [
         FeatureService(name=name, features=[view for view in views if view.name in names])
         for name, names in wanted.items()
@@ -130,15 +140,12 @@ def source_of(settings: Settings, view: str) -> DataSource:
     return FileSource(name=name, path=path, file_format=ParquetFormat(), timestamp_field=AS_OF)
 
 
-def _recent_view(settings: Settings) -> FeatureView:
-    # Offline joins want a source; the folder stays empty, since what was pushed is in the next day's history.
-    source = PushSource(name=PUSHED_WATCHES, batch_source=source_of(settings, USER_RECENT))
-    schema = [
-        Field(name=USER_ID, dtype=Int64),
-        Field(name=RECENT, dtype=Bytes, description="watches that were pushed, JSON, newest last"),
-    ]
+def _pushed_view(settings: Settings, name: str, pushed: str, field: Field) -> FeatureView:
+    # Offline joins want a source; the folder stays empty, since the lake will hold what was pushed.
+    source = PushSource(name=pushed, batch_source=source_of(settings, name))
+    schema = [Field(name=USER_ID, dtype=Int64), field]
     return FeatureView(
-        name=USER_RECENT, entities=[ENTITIES[USER_ID]], ttl=FOREVER, schema=schema, source=source, online=True
+        name=name, entities=[ENTITIES[USER_ID]], ttl=FOREVER, schema=schema, source=source, online=True
     )
 
 

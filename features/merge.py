@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from features.merge_config import POPULAR, Fusion, MergeConfig
 from features.top import NO_PLACE, best_of
@@ -62,6 +62,64 @@ def merge_hits(
     missing, hits = places == NO_PLACE, places + row_start
     interests = by_id.ravel()[hits] % width // depth
     return Merged(np.where(missing, NO_VIDEO, ids[hits]), kept, np.where(missing, -1, interests))
+
+
+def merge_interests(
+    video_ids: Int64[np.ndarray, "B K M"],
+    scores: Float[np.ndarray, "B K M"],
+    weights: Float[np.ndarray, "B K"],
+    top_n: int,
+    *,
+    min_share: float | None = None,
+) -> Merged:
+    """By score as ``merge_hits``, or with ``min_share`` by turns as ``share_hits``."""
+    if min_share is None:
+        return merge_hits(video_ids, scores, top_n)
+    return share_hits(video_ids, scores, weights, min_share, top_n)
+
+
+def share_hits(
+    video_ids: Int64[np.ndarray, "B K M"],
+    scores: Float[np.ndarray, "B K M"],
+    weights: Float[np.ndarray, "B K"],
+    min_share: float,
+    top_n: int,
+) -> Merged:
+    """As ``merge_hits``, but interests take turns, so that each beginning of a list is shared by weight.
+
+    Interests that found something get ``min_share`` of the places each, and of the rest as much as their
+    weight says (all alike if the least shares leave no rest). The j-th video of an interest, from 0, stands
+    where (2 j + 1) / share says, as seats are given by Sainte-Lague; one that several found is of whoever
+    reaches it first, ties go to the lower interest. The score of a video is minus its place.
+
+    Args:
+        weights: at least 0; those of one user are compared.
+    """
+    num_users, num_interests, depth = video_ids.shape
+    is_there = video_ids != NO_VIDEO
+    if not video_ids.size:
+        return nothing(num_users, min(top_n, num_interests * depth))
+    shares = _shares(weights, is_there.any(axis=2), min_share)[:, :, None]
+    flat = (num_users, num_interests * depth)
+    ids = video_ids.reshape(flat)
+    reached = np.where(is_there, (2 * np.arange(depth) + 1) / shares, np.inf).reshape(flat)
+    order = np.lexsort((reached, ids), axis=1)
+    ordered = np.take_along_axis(ids, order, axis=1)
+    is_first = np.ones(flat, dtype=bool)
+    is_first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    is_own = np.zeros(flat, dtype=bool)
+    np.put_along_axis(is_own, order, is_first & (ordered != NO_VIDEO), axis=1)
+
+    own = is_own.reshape(video_ids.shape)
+    turn = np.where(own, (2 * own.cumsum(axis=2) - 1) / shares, np.inf).reshape(flat)
+    places, _ = best_of(-turn, top_n)
+    missing, hits = places == NO_PLACE, np.maximum(places, 0)
+    by_place = np.broadcast_to(-np.arange(places.shape[1], dtype=scores.dtype), places.shape)
+    return Merged(
+        np.where(missing, NO_VIDEO, np.take_along_axis(ids, hits, axis=1)),
+        np.where(missing, -np.inf, by_place),
+        np.where(missing, -1, hits // depth),
+    )
 
 
 def nothing(num_users: int, width: int) -> Merged:
@@ -136,6 +194,20 @@ def merge_channels(
     found_ids = np.take_along_axis(ids, np.maximum(places, 0), axis=1)
     found_by = np.take_along_axis(by_video.reshape(ids.shape), np.maximum(places, 0), axis=1)
     return Merged(np.where(missing, NO_VIDEO, found_ids), scores, np.where(missing, -1, found_by))
+
+
+def _shares(
+    weights: Float[np.ndarray, "B K"], is_active: Bool[np.ndarray, "B K"], min_share: float
+) -> Float[np.ndarray, "B K"]:
+    """Of each active interest, adding up to 1; 1 for the others, which have nothing to place."""
+    num_active = np.maximum(is_active.sum(axis=1, keepdims=True), 1)
+    asked = np.where(is_active, weights.astype(np.float64), 0.0)
+    total = asked.sum(axis=1, keepdims=True)
+    alike = 1 / num_active
+    by_weight = np.where(total > 0, asked / np.where(total > 0, total, 1), alike)
+    least = np.minimum(min_share, alike)
+    shares = least + (1 - num_active * least) * by_weight
+    return np.where(is_active & (shares > 0), shares, np.where(is_active, 1e-9, 1.0))
 
 
 def _of_known(lists: Mapping[str, Merged]) -> Merged:

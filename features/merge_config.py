@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
@@ -48,6 +49,45 @@ class Arrangement(BaseModel):
 
 
 AS_IT_IS = Arrangement()
+SHOWN_DAYS: Final = 14
+"""Days for which the feature store remembers what was shown."""
+
+
+class ImpressionCap(BaseModel):
+    """How often a video is shown to a user who does not watch it, see ``features/impressions.py``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    max_shown: PositiveInt | None = None
+    """Times, then the video is left out; unset: no limit, and nothing is counted online."""
+    shown_days: PositiveInt = Field(default=7, le=SHOWN_DAYS)
+    """UTC days that count, the newest included."""
+    shown_ranks: PositiveInt = 50
+    """Places of an answer that count as shown; what stands lower a ranker behind recall seldom shows."""
+
+
+NO_CAP: Final = ImpressionCap()
+
+
+class Penalty(BaseModel):
+    """What a dislike takes from videos like the disliked one, see ``features/penalty.py``.
+
+    Of a candidate's worth, where the best of a list has 1 and the last 0, at the moment of the dislike.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    uploader_penalty: NonNegativeFloat = 0.5
+    """Of videos of the same uploader."""
+    tag_penalty: NonNegativeFloat = 0.1
+    """Of videos with a tag of the disliked one."""
+    penalty_half_life_days: PositiveFloat = 7.0
+    """Days after which a dislike counts half."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a dislike changes any list."""
+        return self.uploader_penalty > 0 or self.tag_penalty > 0
 
 
 class MergeConfig(BaseModel):
@@ -63,6 +103,13 @@ class MergeConfig(BaseModel):
     """Places of a channel's list that are fused; what lies deeper counts as not found."""
     arrange: Arrangement = AS_IT_IS
     """Variety and limits of the fused list, see ``features/arrange.py``."""
+    penalty: Penalty = Penalty()
+    """What dislikes do to other videos."""
+    cap: ImpressionCap = NO_CAP
+    """What was shown often enough."""
+    min_share: float | None = Field(default=None, ge=0, le=0.5)
+    """Set: the interests of a user share the places of their channel by weight, and none gets less than
+    this share. Unset: scores alone decide. See ``share_hits`` in ``features/merge.py``."""
 
     @model_validator(mode="after")
     def _somebody_is_asked(self) -> "MergeConfig":
@@ -76,9 +123,13 @@ class MergeConfig(BaseModel):
         weights = self.weights or {name: 1.0 for name in ordered if name != POPULAR}
         return {name: weights[name] for name in ordered if weights.get(name)}
 
-    def depth_of(self, channels: Iterable[str], top_n: int) -> int:
-        """Places that each of ``channels`` is asked for, so that ``top_n`` can be made of them."""
-        is_deep = len(self.asked(channels)) > 1 or self.arrange.is_set
+    def depth_of(self, channels: Iterable[str], top_n: int, *, is_penalised: bool = False) -> int:
+        """Places that each of ``channels`` is asked for, so that ``top_n`` can be made of them.
+
+        Args:
+            is_penalised: whether dislikes may move what is found.
+        """
+        is_deep = len(self.asked(channels)) > 1 or self.arrange.is_set or is_penalised
         return max(self.depth, top_n) if is_deep else top_n
 
     def require_fit(self, channels: Iterable[str]) -> None:
@@ -103,6 +154,12 @@ class MergeConfig(BaseModel):
 
 
 DEFAULT_MERGE: Final = MergeConfig()
+_PARTS: Final = {
+    "arrange": Arrangement.model_fields,
+    "penalty": Penalty.model_fields,
+    "cap": ImpressionCap.model_fields,
+}
+"""Parts of the merge whose settings are written without the name of the part on the command line."""
 
 
 def read_merge_config(path: Path) -> MergeConfig:
@@ -132,12 +189,14 @@ def parse_merge(options: Sequence[str]) -> MergeConfig:
     if "weights" in values:
         pairs = [part.partition(":") for part in values["weights"].split(",")]
         values["weights"] = {name.strip(): weight.strip() for name, _, weight in pairs}
-    arrange = {name: values.pop(name) for name in Arrangement.model_fields if name in values}
+    for part, fields in _PARTS.items():
+        if own := {name: values.pop(name) for name in fields if name in values}:
+            values[part] = own
     try:
-        return MergeConfig.model_validate(values | ({"arrange": arrange} if arrange else {}))
+        return MergeConfig.model_validate(values)
     except ValidationError as error:
         raise BadInputError(
             f"cannot merge by {list(options)}: {problems_of(error)}. Write weights=NAME:WEIGHT,NAME:WEIGHT, "
             "fusion=arithmetic|geometric|reciprocal_rank, depth=PLACES, "
-            f"{'=, '.join(Arrangement.model_fields)}="
+            f"min_share=, {'=, '.join(name for fields in _PARTS.values() for name in fields)}="
         ) from error

@@ -1,6 +1,6 @@
 """Popular videos: what a user gets whom no channel knows, and what fills short lists; offline and online.
 
-Shape letters: N results, S excluded, V videos.
+Shape letters: N results, S excluded, L last, V videos.
 """
 
 from collections.abc import Iterator, Mapping
@@ -69,6 +69,23 @@ class PopularVideos:
             if len(video_ids) == limit:
                 break
         return RankedVideos(video_ids, scores)
+
+    def fill(
+        self,
+        segment: str | None,
+        limit: int,
+        *,
+        exclude: Int64[np.ndarray, " S"],
+        last: Int64[np.ndarray, " L"],
+    ) -> RankedVideos:
+        """As ``top``, with the videos ``last`` only behind all others, if there are too few of these."""
+        first = self.top(segment, limit, exclude=np.concatenate([exclude, last]))
+        num_missing = limit - len(first.video_ids)
+        if not num_missing or not len(last):
+            return first
+        rest = self.top(segment, num_missing, exclude=np.concatenate([exclude, first.video_ids]))
+        scores = np.concatenate([first.scores, np.zeros(len(rest.scores))])
+        return RankedVideos(np.concatenate([first.video_ids, rest.video_ids]), scores)
 
     def _tiers(self, segment: str | None) -> Iterator[RankedVideos]:
         for key in dict.fromkeys((segment, None)):

@@ -51,7 +51,8 @@ USER_SEEN: Final = "user_seen"
 USER_PROFILE: Final = "user_profile"
 USER_FOLLOWS: Final = "user_follows"
 USER_RECENT: Final = "user_recent"
-"""Pushed, never materialized: no snapshot has it."""
+USER_SHOWN: Final = "user_shown"
+"""These two are pushed, never materialized: no snapshot has them."""
 STATS_VIEWS: Final[dict[str, str]] = {
     "user_stats": USER_ID,
     "video_stats": VIDEO_ID,

@@ -22,9 +22,10 @@ import structlog
 import yaml
 from feast import RepoConfig
 from feast.errors import FeastError
+from jaxtyping import Int64
 
 from features.bundle import INTERESTS_KIND, STORED_INTERESTS_KIND, Bundle
-from features.bundle_rows import KEY_VERSION, delete_bundle_rows
+from features.bundle_rows import delete_bundle_rows
 from features.bundle_views import (
     BUNDLE_ENTITY,
     PREFIX,
@@ -38,17 +39,20 @@ from features.definitions import (
     ENTITIES,
     FOREVER,
     OFFLINE_SERVICE,
-    PROJECT,
+    PUSHED_IMPRESSIONS,
     PUSHED_WATCHES,
     RECALL_SERVICE,
     RECENT,
     SCHEMA_OF,
+    SHOWN_PACKED,
     TTL_OF,
     feature_views,
     services,
 )
 from features.errors import StoreUnavailableError
+from features.feast_config import store_config
 from features.history import History
+from features.impressions import add_shown, pack_shown, unpack_shown
 from features.online import BATCH_ROWS, online_until
 from features.recent import (
     RECENT_LENGTH,
@@ -60,7 +64,7 @@ from features.recent import (
 )
 from features.schema import ACTIONS, EVENT_TIMES, PROFILE, SEGMENT, TIMESTAMP, USER_ID, VIDEO_IDS
 from features.settings import Settings
-from features.snapshots import AS_OF, KEY_OF, SEEN_PACKED, USER_RECENT, snapshot_path
+from features.snapshots import AS_OF, KEY_OF, SEEN_PACKED, USER_RECENT, USER_SHOWN, snapshot_path
 from features.stage import write_atomically, write_parquet
 from features.user_features import UserFeatures, unpack_ids
 from features.user_vectors import (
@@ -109,7 +113,7 @@ class FeatureStore:
     def apply(self) -> None:
         """Register entities, views and the service; ``feature_store.yaml`` is for Feast's own tools."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._folder / "feature_store.yaml", yaml.safe_dump(_config(self._settings)))
+        write_atomically(self._folder / "feature_store.yaml", yaml.safe_dump(store_config(self._settings)))
         views = feature_views(self._settings)
         of_bundles = bundle_views(self._settings)
         self._feast.apply([*ENTITIES.values(), BUNDLE_ENTITY, *views, *of_bundles, *services(views)])
@@ -203,6 +207,7 @@ class FeatureStore:
             feature_time=_latest(online_until(self._settings), recent),
             vectors=unpack_user_vectors(row.get(VECTORS_PACKED), row.get(WEIGHTS_PACKED)),
             activation=unpack_floats(activation) if activation else None,
+            shown=unpack_shown(row.get(SHOWN_PACKED)),
         )
 
     def read(self, view: str, ids: Sequence[int]) -> list[dict[str, Any]]:
@@ -269,20 +274,42 @@ class FeatureStore:
         Raises:
             StoreUnavailableError: nothing may have been written; push again.
         """
+
+        def merged(user_id: int, packed: bytes | None) -> bytes:
+            return pack_recent(append_recent(unpack_recent(packed), pushed[user_id], length=length))
+
+        self._push(f"{USER_RECENT}:{RECENT}", PUSHED_WATCHES, sorted(pushed), merged)
+
+    def push_shown(self, shown: Mapping[int, Sequence[Int64[np.ndarray, "_ 3"]]]) -> None:
+        """Add answers to ``user_shown``, by user, as ``impressions.shown_on`` makes them.
+
+        Raises:
+            StoreUnavailableError: nothing may have been written; pushed again they may count twice.
+        """
+
+        def merged(user_id: int, packed: bytes | None) -> bytes:
+            return pack_shown(add_shown(unpack_shown(packed), shown[user_id]))
+
+        self._push(f"{USER_SHOWN}:{SHOWN_PACKED}", PUSHED_IMPRESSIONS, sorted(shown), merged)
+
+    def _push(
+        self,
+        feature: str,
+        source: str,
+        users: list[int],
+        merged: Callable[[int, bytes | None], bytes],
+    ) -> None:
+        """Replace the value of each user by what ``merged`` makes of it; nobody writes in between."""
         import pandas as pd
 
-        names = [f"{USER_RECENT}:{RECENT}"]
-        users = sorted(pushed)
+        name = feature.partition(":")[2]
         try:
             with self._push_lock():
                 asked = [{USER_ID: user_id} for user_id in users]
-                kept = self._feast.get_online_features(features=names, entity_rows=asked)
-                merged = [
-                    append_recent(unpack_recent(packed), pushed[user_id], length=length)
-                    for user_id, packed in zip(users, kept.to_dict()[RECENT], strict=True)
-                ]
-                rows = {USER_ID: users, RECENT: [pack_recent(watches) for watches in merged]}
-                self._feast.push(PUSHED_WATCHES, pd.DataFrame(rows | {AS_OF: datetime.now(UTC)}))
+                kept = self._feast.get_online_features(features=[feature], entity_rows=asked).to_dict()[name]
+                values = [merged(user_id, packed) for user_id, packed in zip(users, kept, strict=True)]
+                rows = pd.DataFrame({USER_ID: users, name: values, AS_OF: datetime.now(UTC)})
+                self._feast.push(source, rows)
         except (*UNAVAILABLE, filelock.Timeout) as error:
             raise StoreUnavailableError(f"{len(users)} users could not be pushed: {error}") from error
 
@@ -330,7 +357,7 @@ class FeatureStore:
 
     @cached_property
     def _feast(self) -> feast.FeatureStore:
-        return feast.FeatureStore(config=RepoConfig(**_config(self._settings), repo_path=self._folder))
+        return feast.FeatureStore(config=RepoConfig(**store_config(self._settings), repo_path=self._folder))
 
     @cache  # noqa: B019 - a store lives as long as its process
     def _service(self, name: str) -> feast.FeatureService:
@@ -356,31 +383,3 @@ def _close_offline_store() -> None:
     """Feast leaves DuckDB open in ibis' default backend, and DuckDB complains of that when Python exits."""
     ibis.get_backend().disconnect()
     ibis.options.default_backend = None
-
-
-def _config(settings: Settings) -> dict[str, Any]:
-    online: dict[str, Any] = {"type": "sqlite", "path": str(settings.feast / "online.db")}
-    if settings.redis:
-        # Without its own check, Redis would keep a row of the same moment when a snapshot was mended.
-        online = {"type": "redis", "connection_string": settings.redis, "skip_dedup": True}
-    registry: str | dict[str, Any] = str(settings.feast / "registry.db")
-    if settings.database_url:  # shared by machines; a file would be overwritten by whoever applies last
-        registry = {"registry_type": "sql", "path": settings.database_url, "cache_ttl_seconds": 60}
-    return {
-        "project": PROJECT,
-        "provider": "local",
-        "registry": registry,
-        "offline_store": _offline(settings),
-        "online_store": online,
-        "entity_key_serialization_version": KEY_VERSION,
-    }
-
-
-def _offline(settings: Settings) -> dict[str, Any]:
-    if settings.offline_store == "duckdb":
-        return {"type": "duckdb"}
-    master = settings.aggregates.spark_master
-    conf = {"spark.master": master, "spark.sql.session.timeZone": "UTC", "spark.ui.enabled": "false"}
-    if master.startswith("local"):
-        conf["spark.sql.shuffle.partitions"] = "8"  # 200, the default, is for clusters
-    return {"type": "spark", "spark_conf": conf}

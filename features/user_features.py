@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from features.history import History
+from features.impressions import nothing_shown
 from features.user_vectors import UserVectors
 
 
@@ -27,6 +28,8 @@ class UserFeatures:
     """Interests that the bundle of the look-up stored for this user."""
     activation: Float32[np.ndarray, " K"] | None = None
     """How often training of the bundle of the look-up activated each interest, faded."""
+    shown: Int64[np.ndarray, "N 3"] = field(default_factory=nothing_shown)
+    """How often videos were shown, see ``features/impressions.py``."""
 
 
 @runtime_checkable

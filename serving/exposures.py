@@ -14,6 +14,7 @@ import structlog
 
 from features.errors import RetryLaterError
 from features.landing_log import LandingLog
+from features.merge_config import NO_CAP, ImpressionCap
 from features.schema import (
     ARM,
     CHANNEL,
@@ -26,6 +27,7 @@ from features.schema import (
     VIDEO_ID,
 )
 from serving.background import Background
+from serving.impressions import ImpressionSink
 from serving.metrics import Metrics
 from serving.result import NO_INTEREST, RecallResult
 
@@ -46,10 +48,17 @@ class Shown:
 
 
 class ExposureLog:
-    """Records answers; a full disk costs exposures, never an answer."""
+    """Records answers; a full disk costs exposures, never an answer.
 
-    def __init__(self, exposures: LandingLog, metrics: Metrics) -> None:
+    Args:
+        impressions: counts them for the next answers, too.
+    """
+
+    def __init__(
+        self, exposures: LandingLog, metrics: Metrics, impressions: ImpressionSink | None = None
+    ) -> None:
         self._exposures = exposures
+        self._impressions = impressions
         self._metrics = metrics
         self._writing = Background[Shown](
             "write exposures", self._write, max_waiting=MAX_WAITING, max_together=MAX_TOGETHER
@@ -58,15 +67,25 @@ class ExposureLog:
     def start(self) -> None:
         """Begin to write."""
         self._writing.start()
+        if self._impressions:
+            self._impressions.start()
 
     def stop(self, timeout_seconds: float) -> None:
         """Write what waits, for so long at most, and land it."""
         self._writing.stop(timeout_seconds)
+        if self._impressions:
+            self._impressions.stop(timeout_seconds)
         self.hand_over(everything=True)
 
-    def note(self, result: RecallResult) -> None:
-        """Record an answer that was given now."""
+    def note(self, result: RecallResult, cap: ImpressionCap = NO_CAP) -> None:
+        """Record an answer that was given now.
+
+        Args:
+            cap: of the release; without a limit nothing is counted.
+        """
         shown = Shown(result, datetime.now(UTC))
+        if self._impressions and cap.max_shown is not None:
+            self._impressions.note(result, shown.moment, cap.shown_ranks)
         if not self._writing.put(shown):
             self._lose([shown], "too many wait already")
 

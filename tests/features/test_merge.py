@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from features.merge import FLOOR, Fusion, Merged, merge_channels, merge_hits
+from features.merge import FLOOR, Fusion, Merged, merge_channels, merge_hits, share_hits
 
 
 def test_a_video_found_twice_stays_under_its_best_interest() -> None:
@@ -123,3 +123,53 @@ def test_a_list_of_equal_scores_counts_by_rank() -> None:
     fill = listed([9, 4, 6], [0.0, 0.0, 0.0])
     assert merge_channels([fill], [1.0], 3).video_ids.tolist() == [[9, 4, 6]]
     assert merge_channels([fill], [1.0], 3, fusion="geometric").video_ids.tolist() == [[9, 4, 6]]
+
+
+def shared(ids: list[list[int]], weights: list[float], min_share: float, top_n: int) -> list[tuple[int, int]]:
+    """(video, interest) by place; scores are 1 for all, since they decide nothing."""
+    hits = np.array([ids])
+    merged = share_hits(hits, np.ones(hits.shape), np.array([weights]), min_share, top_n)
+    assert merged.scores[0].tolist() == [
+        -float(place) if video >= 0 else -np.inf for place, video in enumerate(merged.video_ids[0].tolist())
+    ]
+    return list(zip(merged.video_ids[0].tolist(), merged.interests[0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("min_share", "expected"),
+    [
+        # Shares .75 and .25: turns at 1.3, 4, 6.7, 9.3 and at 4, 12; the tie is of the lower interest.
+        (0.0, [10, 11, 20, 12, 13, 21]),
+        # .25 each and three quarters of the other half, .625 and .375: 1.6, 4.8, 8, 11.2 and 2.7, 8, 13.3.
+        (0.25, [10, 20, 11, 12, 21, 13]),
+        (0.5, [10, 20, 11, 21, 12, 22]),
+    ],
+)
+def test_interests_share_each_beginning_of_a_list_by_weight(min_share: float, expected: list[int]) -> None:
+    found = shared([[10, 11, 12, 13], [20, 21, 22, 23]], [3.0, 1.0], min_share, 6)
+    assert found == [(video, video // 10 - 1) for video in expected]
+
+
+def test_a_shared_video_is_of_whoever_reaches_it_first_and_the_other_gets_its_next_one() -> None:
+    # 10 is the first of both; then it is the turn of interest 1, whose own first one is 12.
+    assert shared([[10, 11, 13], [10, 12, 11]], [1.0, 1.0], 0.0, 4) == [(10, 0), (12, 1), (11, 0), (13, 0)]
+
+
+def test_interests_that_found_nothing_have_no_share() -> None:
+    found = shared([[10, 11], [-1, -1], [30, -1]], [0.0, 9.0, 0.0], 0.1, 5)
+    assert found == [(10, 0), (30, 2), (11, 0), (-1, -1), (-1, -1)]
+    assert shared([[-1, -1], [-1, -1]], [1.0, 1.0], 0.1, 2) == [(-1, -1), (-1, -1)]
+
+
+def test_every_interest_has_its_least_share_and_no_list_depends_on_the_others() -> None:
+    chance = np.random.default_rng(5)
+    ids = np.stack([np.stack([chance.permutation(400)[:80] for _ in range(4)]) for _ in range(60)])
+    weights = chance.dirichlet([0.2] * 4, 60)
+    merged = share_hits(ids, np.ones(ids.shape), weights, 0.1, 60)
+    for user in range(60):
+        alone = share_hits(ids[user : user + 1], np.ones((1, 4, 80)), weights[user : user + 1], 0.1, 60)
+        assert alone.video_ids[0].tolist() == merged.video_ids[user].tolist()
+        assert len(set(merged.video_ids[user].tolist())) == 60
+        counts = np.stack([(merged.interests[user] == k).cumsum() for k in range(4)])
+        assert (counts >= (0.1 * np.arange(1, 61)).astype(int) - 1).all()
+        assert (np.abs(counts[:, -1] - 60 * (0.1 + 0.6 * weights[user])) <= 1.5).all()

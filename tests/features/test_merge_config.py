@@ -57,6 +57,19 @@ def test_options_of_the_command_line_say_the_same_as_the_file(tmp_path: Path) ->
     assert read_merge_config(file) == merge
 
 
+def test_settings_of_the_parts_are_written_without_their_names() -> None:
+    merge = parse_merge(["min_share=.1", "max_per_tag=3", "tag_penalty=0", "max_shown=4", "shown_days=3"])
+    assert (merge.min_share, merge.arrange.max_per_tag) == (0.1, 3)
+    assert (merge.penalty.tag_penalty, merge.penalty.uploader_penalty) == (0.0, 0.5)
+    assert (merge.cap.max_shown, merge.cap.shown_days, merge.cap.shown_ranks) == (4, 3, 50)
+    assert MergeConfig().cap.max_shown is None
+
+
+def test_penalties_need_a_deep_list() -> None:
+    merge = MergeConfig(depth=300)
+    assert merge.depth_of(["interests"], 50, is_penalised=True) == 300
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -65,6 +78,8 @@ def test_options_of_the_command_line_say_the_same_as_the_file(tmp_path: Path) ->
         (["weights=ease:0"], "all weights are 0"),
         (["fusion=best"], "fusion"),
         (["deep=3"], "deep"),
+        (["min_share=.6"], "min_share"),
+        (["shown_days=15"], "cap.shown_days"),
     ],
 )
 def test_an_unusable_option_says_what_can_be_written(options: list[str], complaint: str) -> None:
