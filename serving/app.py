@@ -50,6 +50,9 @@ class Parts:
     rate_limit: str | None = None
     """Requests of one address, such as ``100/second``."""
     pages: PageAccess = field(default_factory=PageAccess)
+    """Who may see the pages."""
+    page_routers: tuple[APIRouter, ...] = ()
+    """A router for each page."""
     tracer: Tracer | None = None
     """Makes a span per request."""
     index_check_seconds: float = 0.0
@@ -115,10 +118,8 @@ def _add_events(app: FastAPI, sink: EventSink) -> None:
 
 
 def _add_pages(app: FastAPI, parts: Parts) -> None:
-    """Each page is one router; whoever may not see pages gets none of them."""
     app.include_router(static_router())
-    routers: list[APIRouter] = []
-    for router in routers:
+    for router in parts.page_routers:
         app.include_router(router, dependencies=[Depends(parts.pages)], include_in_schema=False)
 
 

@@ -105,7 +105,7 @@ class LiveRecaller:
         return [entry for entry in ReleaseWriter(self._engine).entries() if entry.state in SERVABLE]
 
     def kept(self, version: str) -> Recaller:
-        """What answers from a kept release, for people who compare; opened at first, the last one is remembered.
+        """What answers from a kept release, for people who compare; the last one stays open.
 
         Raises:
             NoReleaseError: it is not kept.

@@ -45,6 +45,7 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
     from serving.metrics import Metrics  # before Feast, which is imported with the first release
     from serving.offline import OfflineVideos
     from serving.pages.access import PageAccess
+    from serving.pages.explorer import explorer_router
 
     metrics, offline = Metrics(), OfflineVideos(settings)
     live = LiveRecaller(settings, serving_settings, metrics=metrics, hidden=lambda: offline.ids)
@@ -60,6 +61,7 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
         admin_key=serving_settings.admin_key,
         rate_limit=serving_settings.rate_limit,
         pages=PageAccess(serving_settings.pages, serving_settings.host, serving_settings.admin_key),
+        page_routers=(explorer_router(live, settings),),
     )
     return create_app(parts, poll_seconds=serving_settings.release_poll_seconds)
 

@@ -28,6 +28,8 @@ class PageAccess:
     mode: PagesMode = "auto"
     host: str = "127.0.0.1"
     admin_key: SecretStr | None = None
+    framed_by: str | None = None
+    """Origin whose pages may show these in a frame: Airflow's."""
 
     def is_open(self, request: Request) -> bool:
         """Whether this request needs no key."""
@@ -41,6 +43,7 @@ class PageAccess:
         Raises:
             HTTPException: 404 where the pages are off, 401 where the key is missing or wrong.
         """
+        request.state.framed_by = self.framed_by
         if self.mode != "off" and self.is_open(request):
             return
         if self.mode == "off" or not self.admin_key:

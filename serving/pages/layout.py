@@ -30,7 +30,7 @@ COLOURS: Final = ("#3b7dd8", "#d9731a", "#2a9d6e", "#b4509e", "#a08a1c", "#7a63d
 PAGE_HEADERS: Final = {
     "Cache-Control": "no-store",  # pages show histories of people
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "frame-ancestors {framed_by}; base-uri 'none'; form-action 'self'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -54,7 +54,8 @@ class Asset:
 def page(request: Request, template: str, status: int = HTTPStatus.OK, **context: object) -> HTMLResponse:
     """A template as an answer; ``title`` is what the window is called."""
     text = _environment().get_template(template).render(path=request.url.path, status=int(status), **context)
-    return HTMLResponse(text, status, PAGE_HEADERS)
+    framed_by = getattr(request.state, "framed_by", None) or "'none'"
+    return HTMLResponse(text, status, {n: h.format(framed_by=framed_by) for n, h in PAGE_HEADERS.items()})
 
 
 def wants_page(request: Request) -> bool:
