@@ -1,7 +1,7 @@
 """HTTP face of recall and of events. Parses, calls, counts, maps errors to status codes; no logic."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,7 +21,6 @@ from serving.errors import UnknownVideoError
 from serving.event_bodies import EventBatch, EventsRequest, EventsResponse
 from serving.events import EventSink
 from serving.exposures import ExposureLog
-from serving.index_checks import IndexChecks
 from serving.limits import BodyLimit, RateLimit
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
@@ -55,8 +54,8 @@ class Parts:
     """A router for each page."""
     tracer: Tracer | None = None
     """Makes a span per request."""
-    index_check_seconds: float = 0.0
-    """How often the index is compared with exact search; 0: never."""
+    chores: Sequence[tuple[Callable[[], object], float]] = ()
+    """Work beside the answers, and every how many seconds."""
 
 
 def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
@@ -66,7 +65,6 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
         poll_seconds: how often the release pointer and the list of offline videos are read, while it runs.
     """
     logs = [part for part in (parts.events, parts.exposures) if part]
-    checks = IndexChecks(parts.live.indexes, parts.metrics.note_index_check)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +76,7 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
                 (parts.live.refresh, poll_seconds),
                 (parts.offline.refresh, poll_seconds),
                 *((part.hand_over, HAND_OVER_SECONDS) for part in logs),
-                *([(checks.run, parts.index_check_seconds)] if parts.index_check_seconds else []),
+                *parts.chores,
             ]
         ]
         yield

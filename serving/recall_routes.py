@@ -4,8 +4,11 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
+from uuid import uuid4
 
+import numpy as np
 from fastapi import APIRouter, Path, Query
+from structlog.contextvars import bound_contextvars
 
 from serving.api import (
     BatchRequest,
@@ -23,6 +26,7 @@ from serving.exposures import ExposureLog
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
 from serving.result import RecallResult
+from serving.tracing import request_id, tell_answer
 
 RECALL: Final = "/v1/recall"
 LOOKED_AT: Final = 200
@@ -35,8 +39,16 @@ class Answers:
     def __init__(self, live: LiveRecaller, metrics: Metrics, exposures: ExposureLog | None) -> None:
         self._live, self._metrics, self._exposures = live, metrics, exposures
 
-    def answer(self, request: RecallRequest) -> RecallResult:
-        """Look up, search and merge; blocks."""
+    def answer(self, request: RecallRequest, request_id: str) -> RecallResult:
+        """Look up, search and merge; blocks.
+
+        Args:
+            request_id: names the answer, also in what is logged meanwhile.
+        """
+        with bound_contextvars(request_id=request_id):
+            return self._answer(request, request_id)
+
+    def _answer(self, request: RecallRequest, request_id: str) -> RecallResult:
         started = time.perf_counter()
         recaller, arm = self._live.recaller_of(request.user_id)
         result = recaller.recall(
@@ -47,10 +59,12 @@ class Answers:
             exclude=request.exclude,
             arrangement=request.arrange,
         )
-        self._metrics.count_answer(result, time.perf_counter() - started)
-        result = replace(result, arm=arm)
+        self._metrics.count_answer(result, time.perf_counter() - started, top_n=request.top_n)
+        result = replace(result, arm=arm, request_id=request_id)
+        recaller.catalogue.note_shown(np.array([each.video_id for each in result.candidates], dtype=np.int64))
+        tell_answer(result)
         if self._exposures and request.record:
-            self._exposures.note(result)
+            self._exposures.note(result, recaller.release.merge.cap)
         return result
 
 
@@ -66,7 +80,7 @@ def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog |
     @router.post(RECALL)
     def recall(request: RecallRequest) -> RecallResponse:  # def, here and below: look-up and search block
         """The best videos for a user, each with the interest that found it; nothing the user has seen."""
-        return RecallResponse.model_validate(answers.answer(request))
+        return RecallResponse.model_validate(answers.answer(request, request_id()))
 
     @router.post(f"{RECALL}:batch")
     def recall_batch(request: BatchRequest) -> BatchResponse:
@@ -74,7 +88,7 @@ def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog |
         options = request.model_dump(exclude={"user_ids"})
         requests = [RecallRequest(user_id=user_id, **options) for user_id in request.user_ids]
         return BatchResponse(
-            answers=[RecallResponse.model_validate(answers.answer(each)) for each in requests]
+            answers=[RecallResponse.model_validate(answers.answer(each, uuid4().hex)) for each in requests]
         )
 
     @router.get("/v1/users/{user_id}/interests")

@@ -1,6 +1,7 @@
 """``facet serve``: the API in this process, until a signal comes."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from features.store import FeatureStore
+    from serving.pages.ops import Operations
 
 NOT_FOR_SERVING: Final = ("torch", "mlflow")
 SHUTDOWN_SECONDS: Final = 10
@@ -24,6 +26,8 @@ def serve(settings: Settings | None = None, serving_settings: ServingSettings | 
     import uvicorn
 
     serving_settings = serving_settings or ServingSettings()
+    if serving_settings.log_format == "json":
+        _log_json()
     uvicorn.run(
         build_app(settings or Settings(), serving_settings),
         host=serving_settings.host,
@@ -41,29 +45,67 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
     from serving.app import Parts, create_app
     from serving.events import EventSink
     from serving.exposures import ExposureLog
+    from serving.impressions import ImpressionSink
     from serving.live import LiveRecaller
     from serving.metrics import Metrics  # before Feast, which is imported with the first release
     from serving.offline import OfflineVideos
     from serving.pages.access import PageAccess
     from serving.pages.explorer import explorer_router
+    from serving.pages.ops import Operations, ops_router
+    from serving.state_metrics import StateMetrics
+    from serving.task_files import TaskFiles
+    from serving.tracing import open_tracer
 
-    metrics, offline = Metrics(), OfflineVideos(settings)
+    metrics, offline = Metrics(TaskFiles(settings.metrics)), OfflineVideos(settings)
     live = LiveRecaller(settings, serving_settings, metrics=metrics, hidden=lambda: offline.ids)
-    watches = LandingLog(settings, WATCHES)
+    StateMetrics(settings, live, metrics)
+    operations = Operations(settings, live, metrics, serving_settings.airflow_url)
+    watches, open_store = LandingLog(settings, WATCHES), partial(_open_store, settings)
     parts = Parts(
         live=live,
-        events=EventSink(watches, partial(_open_store, settings), live.durations, settings.rule, metrics),
-        exposures=ExposureLog(LandingLog(settings, EXPOSURES), metrics)
+        events=EventSink(watches, open_store, live.durations, settings.rule, metrics),
+        exposures=ExposureLog(LandingLog(settings, EXPOSURES), metrics, ImpressionSink(open_store, metrics))
         if serving_settings.exposures
         else None,
         offline=offline,
         metrics=metrics,
         admin_key=serving_settings.admin_key,
         rate_limit=serving_settings.rate_limit,
-        pages=PageAccess(serving_settings.pages, serving_settings.host, serving_settings.admin_key),
-        page_routers=(explorer_router(live, settings),),
+        tracer=open_tracer(serving_settings.otel_endpoint) if serving_settings.otel_endpoint else None,
+        chores=_chores(operations, serving_settings.index_check_seconds),
+        pages=PageAccess(
+            serving_settings.pages,
+            serving_settings.host,
+            serving_settings.admin_key,
+            framed_by=serving_settings.airflow_url,
+        ),
+        page_routers=(explorer_router(live, settings), ops_router(operations)),
     )
     return create_app(parts, poll_seconds=serving_settings.release_poll_seconds)
+
+
+def _chores(operations: "Operations", index_check_seconds: float) -> list[tuple[Callable[[], object], float]]:
+    """Work beside the answers, and every how many seconds."""
+    from serving.index_checks import IndexChecks
+    from serving.recent_figures import TAKE_SECONDS
+
+    checks = IndexChecks(operations.live.indexes, operations.metrics.note_index_check)
+    chores: list[tuple[Callable[[], object], float]] = [(operations.figures.take, TAKE_SECONDS)]
+    return chores + ([(checks.run, index_check_seconds)] if index_check_seconds else [])
+
+
+def _log_json() -> None:
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
 
 
 def _open_store(settings: Settings) -> "FeatureStore":
