@@ -1,23 +1,62 @@
 """Where things lie: the environment variables that every part reads, and the folders below FACET_HOME."""
 
+import os
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from features.aggregates.config import AggregatesConfig
 from features.config import ValidationConfig
+from features.errors import BadInputError
 from features.positives import PositiveRule
 
+SECRETS_DIR: Final = "FACET_SECRETS_DIR"
 
-class Settings(BaseSettings):
+
+class EnvironmentSettings(BaseSettings):
+    """Environment variables ``FACET_*``; those that are not set may be files of the folder FACET_SECRETS_DIR.
+
+    A file is named like the variable, in either case, as container engines mount secrets.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then files.
+
+        Raises:
+            BadInputError: FACET_SECRETS_DIR is no folder; a service without its secrets must not start.
+        """
+        folder = os.environ.get(SECRETS_DIR)
+        if not folder:
+            return init_settings, env_settings
+        if not Path(folder).is_dir():
+            raise BadInputError(
+                f"{SECRETS_DIR} is {folder}, which is no folder; mount it or unset the variable"
+            )
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
+
+
+class Settings(EnvironmentSettings):
     """Read once, at start, with ``Settings()``; tests pass their own ``Settings(home=tmp_path)``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="FACET_", env_nested_delimiter="__", frozen=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_nested_delimiter="__")
 
     home: Path = Field(default=Path("var"), description="folder that holds everything Facet writes")
     database_url: str | None = Field(

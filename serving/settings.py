@@ -74,6 +74,9 @@ class ServingSettings(EnvironmentSettings):
     publish_timeout_seconds: float = Field(
         default=600.0, gt=0, description="deadline of one call that loads or verifies a collection"
     )
+    publish_max_search_ms: float = Field(
+        default=500.0, gt=0, description="a new collection whose median search takes longer does not go live"
+    )
 
     @field_validator("rate_limit")
     @classmethod

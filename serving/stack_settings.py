@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from features.settings import EnvironmentSettings
 
 
-class StackSettings(BaseSettings):
+class StackSettings(EnvironmentSettings):
     """Read once, at start; everything listens on loopback only."""
-
-    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
 
     airflow_port: int = Field(default=8080, ge=1, le=65535, description="port of Airflow's UI and API")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="port of the MLflow UI")
@@ -22,10 +21,8 @@ class StackSettings(BaseSettings):
     )
 
 
-class DemoSettings(BaseSettings):
+class DemoSettings(EnvironmentSettings):
     """What ``make demo`` tells the demo."""
-
-    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
 
     home: Path = Field(default=Path("var/demo"), description="folder of the demo; made anew by each run")
     install_seconds: float | None = Field(default=None, description="how long the installation took")

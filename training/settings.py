@@ -4,21 +4,21 @@ import os
 from typing import Final
 
 from pydantic import Field, PositiveFloat, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from features.settings import Settings
+from features.settings import EnvironmentSettings, Settings
 
 TRACKING_OFF: Final = "off"
 
 
-class TrainingSettings(BaseSettings):
+class TrainingSettings(EnvironmentSettings):
     """Read once, at start, with ``TrainingSettings()``; only ``train_set`` changes what a model learns."""
-
-    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
 
     mlflow_uri: str | None = Field(
         default=None,
         description="MLflow tracking URI; unset: SQLite in FACET_HOME; 'off': no tracking",
+    )
+    mlflow_url: str = Field(
+        default="http://127.0.0.1:5000", description="where a browser finds MLflow; links to runs lead there"
     )
     train_threads: PositiveInt = Field(
         default=1,
