@@ -88,6 +88,19 @@ def recall(
     _print_recall(dataclasses.asdict(result), as_json)
 
 
+@app.command("map")
+def draw_map(
+    bundle: Annotated[
+        Path | None, typer.Argument(exists=True, file_okay=False, help="the live release's if unset")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw the explorer's map of a bundle's videos (t-SNE of the most popular ones)."""
+    from serving.video_map import draw_map as run
+
+    report({"map": str(run(Settings(), bundle))}, as_json)
+
+
 @app.command()
 def serve() -> None:
     """Run the HTTP API of the current release."""
@@ -99,11 +112,13 @@ def serve() -> None:
 @app.command()
 def up() -> None:
     """Run everything on this machine: Airflow, Milvus Lite, MLflow, Feast UI and the API; Ctrl-C ends it."""
+    from serving.pages.examples import explorer_url
     from serving.stack import run_stack
 
     with run_stack(Settings()) as stack:
         for endpoint in stack.endpoints.values():
             out.print(f"{endpoint.title:<12} {endpoint.url}")
+        out.print(f"{'Explorer':<12} {explorer_url(Settings(), stack.endpoints['serving'].url)}")
         stack.wait()
 
 

@@ -52,12 +52,14 @@ class Report:
         answers = [self._recall(user.user_id) for user in users]
         bundle = single.result()["bundle"]
         judging["one vector"] = self._evaluate(bundle)
+        drawing = self._facet("map")
         one_vector = self._recall_batch(bundle, users)
         for user, answer in zip(users, answers, strict=True):
             self._show_user(world, user, answer, one_vector[user.user_id])
         self._show_metrics({name: command.result() for name, command in judging.items()})
         self._show_runs(airflow)
-        self._show_urls()
+        drawing.result()
+        self._show_urls(users[-1])
 
     def _evaluate(self, bundle: object) -> FacetCommand:
         return self._facet("evaluate", str(bundle), "--days", self._day)
@@ -153,10 +155,11 @@ class Report:
         errors = run_airflow(["dags", "list-import-errors"], self._stack.environment).strip().splitlines()
         self._console.print(f"import errors: {errors[-1] if errors else 'none'}")
 
-    def _show_urls(self) -> None:
+    def _show_urls(self, user: DemoUser) -> None:
         self._console.rule("[bold]see it again[/]: FACET_HOME=" + f"{self._settings.home} make up")
         for endpoint in self._stack.all_endpoints.values():
             self._console.print(f"{endpoint.title:12} {endpoint.url}")
+        self._console.print(f"{'Explorer':12} {self._api}/explore/{user.user_id}")
 
 
 def _planted_green(user: DemoUser, topic: str) -> str:

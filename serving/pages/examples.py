@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
+from urllib.parse import urljoin
 
 import duckdb
 import pyarrow.parquet as pq
 
 from features.bundle import ACTIVATION, ACTIVATIONS
 from features.merge_config import INTERESTS
-from features.release import Release
+from features.release import Release, current_release, open_registry
 from features.schema import USER_ID
 from features.settings import Settings
 
@@ -31,6 +32,18 @@ class ExampleUser:
 def example_users(settings: Settings, release: Release) -> list[ExampleUser]:
     """The most active users of training for each number of interests, few interests first."""
     return _read(release.bundle_path(settings, INTERESTS) / ACTIVATION)
+
+
+def explorer_url(settings: Settings, api: str) -> str:
+    """Address of the page of an example user, or of the search where there is none yet.
+
+    Args:
+        api: any address of the API.
+    """
+    release = current_release(open_registry(settings))
+    users = example_users(settings, release) if release else []
+    path = f"/explore/{users[-1].user_id}" if users else "/explore"
+    return urljoin(api, path)
 
 
 @lru_cache(maxsize=2)

@@ -25,7 +25,7 @@ from serving.pages.layout import COLOURS, figure, page
 from serving.pages.look import Asked, Look, Looker, top_uploaders
 from serving.pages.map_figure import map_figure
 from serving.recall import Recaller
-from serving.result import LeftOut, Reason
+from serving.result import Reason
 from serving.video_map import read_map
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,6 @@ TROUBLES: Final = {
     Reason.INDEX_UNAVAILABLE: "Milvus did not answer. The list is of popular videos.",
     Reason.FEATURES_UNAVAILABLE: "The feature store did not answer. The list is of popular videos.",
 }
-LEFT_OUT: Final = {LeftOut.FAILED: "failed", LeftOut.LATE: "was late"}
 
 
 def _blank_is_none(value: object) -> object:
@@ -59,12 +58,12 @@ class LookQuery(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    top_n: Annotated[int | None, Blank, Field(ge=1, le=MAX_TOP_N)] = None
+    top_n: Annotated[Annotated[int, Field(ge=1, le=MAX_TOP_N)] | None, Blank] = None
     category_diversity: Annotated[NonNegativeFloat | None, Blank] = None
-    vector_diversity: Annotated[float | None, Blank, Field(ge=0, lt=1)] = None
+    vector_diversity: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, Blank] = None
     max_per_uploader: Annotated[PositiveInt | None, Blank] = None
     max_per_tag: Annotated[PositiveInt | None, Blank] = None
-    against: Annotated[str | None, Blank, Field(max_length=100)] = None
+    against: Annotated[Annotated[str, Field(max_length=100)] | None, Blank] = None
 
     def asked(self, released: Arrangement) -> Asked:
         """The request; without a change to the arrangement, every release that is asked keeps its own."""
@@ -194,7 +193,7 @@ def _troubles(look: Look) -> list[str]:
     """Why the answer is not, or not only, what all channels found, in words."""
     result = look.sides[0].result
     texts = [TROUBLES[result.reason]] if result.reason else []
-    texts += [f"Channel {name} was left out: it {LEFT_OUT[why]}." for name, why in result.left_out.items()]
+    texts += [f"Channel {name} was left out ({why.value})." for name, why in result.left_out.items()]
     return texts
 
 
