@@ -227,6 +227,11 @@ class LiveItems:
         return cls(bundle, read_overlay(settings, bundle.name))
 
     @property
+    def name(self) -> str:
+        """``<model>/<version>`` of the bundle."""
+        return self.bundle.name
+
+    @property
     def day(self) -> str | None:
         """Day of the snapshot behind the overlay; ``None`` without one."""
         return _day_of(self._overlay)

@@ -2,6 +2,7 @@
 
 RetryLaterError
     IndexUnavailableError   Milvus did not answer in time, or lost the collection
+        ReleaseMismatchError    parts of two releases met; nothing is answered from them
     NoReleaseError          nothing is published yet
     PublishConflictError    another publisher holds the lock or moved the pointer first
 PermanentError
@@ -15,6 +16,10 @@ from features.errors import PermanentError, RetryLaterError
 
 class IndexUnavailableError(RetryLaterError):
     """The vector index did not answer; the same call may work later."""
+
+
+class ReleaseMismatchError(IndexUnavailableError):
+    """Interests, index and vectors in memory are not of one release."""
 
 
 class NoReleaseError(RetryLaterError):

@@ -14,6 +14,7 @@ from features.bundle import EXTRACTOR, Bundle
 from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Pruner, count_positives
 from features.history import History, pad_histories
 from features.profile import profile_of
+from features.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class UserInterests:
     """False where the interest is pruned; at least one is searched."""
     grounds: tuple[Grounds, ...] = ()
     """Why, of each interest; empty where none is ever pruned."""
+    num_unknown: int = 0
+    """Watches of the history that were left out, since nothing is known of their videos."""
+    bundle: str | None = None
+    """``<model>/<version>`` whose program made them; ``None`` for vectors that are stored or given."""
 
 
 class InterestExtractor:
@@ -48,9 +53,12 @@ class InterestExtractor:
 
     Args:
         capacity: which interests are searched.
+        vocabulary: rows of watched videos; the bundle's own if ``None``, see ``LiveItems``.
     """
 
-    def __init__(self, bundle: Bundle, capacity: Capacity = DEFAULT_CAPACITY) -> None:
+    def __init__(
+        self, bundle: Bundle, capacity: Capacity = DEFAULT_CAPACITY, vocabulary: Vocabulary | None = None
+    ) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -59,7 +67,8 @@ class InterestExtractor:
         self._session = ort.InferenceSession(
             bundle.path / EXTRACTOR, sess_options=options, providers=["CPUExecutionProvider"]
         )
-        self._vocabulary = bundle.vocabulary
+        self._bundle = bundle.name
+        self._vocabulary = vocabulary or bundle.vocabulary
         self._profile = profile_of(bundle)
         self._length = bundle.manifest.history_length
         record = ActivationTable(bundle.activation, bundle.manifest.num_interests)
@@ -87,4 +96,6 @@ class InterestExtractor:
         won = (activation[0] * num_positives[0]).round().astype(int).tolist()
         columns = zip(won, verdict.share[0].tolist(), verdict.is_copy[0].tolist(), strict=True)
         grounds = [Grounds(num, share, self._pruner.min_share, is_copy) for num, share, is_copy in columns]
-        return UserInterests(interests[0], activation[0], verdict.is_kept[0], tuple(grounds))
+        return UserInterests(
+            interests[0], activation[0], verdict.is_kept[0], tuple(grounds), batch.num_unknown, self._bundle
+        )

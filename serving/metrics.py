@@ -98,7 +98,9 @@ METRICS: Final[dict[str, Spec]] = {
         "Releases that this process picked up, or could not open",
         {"result": ("opened", "failed")},
     ),
-    "facet_release_mismatch_total": Spec(Counter, "Answers that were made of two releases; must stay 0"),
+    "facet_release_mismatch_total": Spec(
+        Counter, "Channels left out of an answer since parts of two releases met; must stay 0"
+    ),
     "facet_release_info": Spec(
         Gauge, "1 for the release that this process answers from, 0 for earlier ones", {"version": ()}
     ),
@@ -166,6 +168,8 @@ class Metrics:
             self._metrics["facet_fallback_total"].labels(result.reason.value).inc()
         for channel, why in result.left_out.items():
             self._metrics["facet_channels_left_out_total"].labels(channel, why.value).inc()
+            if why is LeftOut.MISMATCH:
+                self._metrics["facet_release_mismatch_total"].inc()
         latency = self._metrics["facet_latency_seconds"]
         for stage, elapsed in {**result.stage_seconds, "total": seconds}.items():
             latency.labels(stage).observe(elapsed)

@@ -30,6 +30,7 @@ from features.popular import PopularVideos
 from features.release import Release, current_release, open_registry
 from features.settings import Settings
 from features.user_features import UserFeatures
+from serving.agreement import require_release
 from serving.catalogue import Catalogue
 from serving.channels import Channel, Scope
 from serving.channels.asking import Asked, Asker
@@ -297,12 +298,14 @@ def open_recaller(
     Raises:
         NoReleaseError: nothing is published.
         BundleError: a bundle of the release is damaged.
+        ReleaseMismatchError: a bundle, or the collection built from it, is not the release's.
     """
     serving_settings = serving_settings or ServingSettings()
     release = release or current_release(open_registry(settings))
     if release is None:
         raise NoReleaseError("no release is live yet; train a bundle and run `facet publish BUNDLE`")
     bundles: dict[str, Bundle] = reopen_channels(release.bundles, settings)
+    require_release(release, bundles)
     overlays = overlay_stamps(settings, release.bundles.values())  # before they are read: newer ones show
     live = live_items(bundles, settings)
     timeout = serving_settings.search_timeout_ms / 1000

@@ -39,6 +39,8 @@ class LeftOut(StrEnum):
 
     FAILED = "failed"
     LATE = "late"
+    MISMATCH = "mismatch"
+    """The index held another release than the one that answers."""
 
 
 class Rule(StrEnum):
@@ -68,6 +70,8 @@ class Tally:
     """Those that more than one interest found."""
     ruled_out: Mapping[Rule, int] = field(default_factory=dict)
     """Videos that each rule kept out of the searches."""
+    num_unknown: int = 0
+    """Watches of the history that were left out, since nothing is known of their videos."""
 
 
 @dataclass(frozen=True, slots=True)

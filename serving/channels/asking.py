@@ -11,7 +11,7 @@ import structlog
 
 from features.user_features import UserFeatures
 from serving.channels import ANYTHING, Channel, Found, Scope
-from serving.errors import IndexUnavailableError
+from serving.errors import IndexUnavailableError, ReleaseMismatchError
 from serving.result import LeftOut
 
 log = structlog.get_logger(__name__)
@@ -69,6 +69,9 @@ class Asker:
 def _note(asked: Asked, name: str, find: Callable[[], Found | None]) -> None:
     try:
         found = find()
+    except ReleaseMismatchError as error:
+        asked.left_out[name] = LeftOut.MISMATCH
+        log.error("parts of two releases met", channel=name, error=str(error))
     except IndexUnavailableError as error:
         asked.left_out[name] = LeftOut.FAILED
         log.warning("channel left out", channel=name, error=str(error))

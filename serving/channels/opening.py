@@ -8,7 +8,6 @@ from features.overlay import LiveItems
 from features.popular import PopularVideos
 from features.release import Release
 from features.user_vectors import StoredVectors
-from features.vocabulary import Vocabulary
 from serving.channels import Channel
 from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.neighbours import NeighboursChannel
@@ -46,7 +45,7 @@ def open_asked(
             num_videos=len(videos.video_ids),
         )
         watched = WatchedIndex(index, lambda: ExactIndex(videos.items))
-        return VectorSearch(watched, Vocabulary(videos.video_ids), min_share=release.merge.min_share)
+        return VectorSearch(watched, live[name], min_share=release.merge.min_share)
 
     def opened(name: str, bundle: Bundle) -> Channel:
         kind = bundle.manifest.kind

@@ -9,7 +9,8 @@ from jaxtyping import Int64
 from features.filters import NO_FILTERS, VideoFilters
 from features.merge import NO_VIDEO, Merged, merge_interests
 from features.schema import PAD_ROW
-from features.vocabulary import Vocabulary
+from serving.agreement import NamedVideos, require_agreement
+from serving.errors import ReleaseMismatchError
 from serving.index import CandidateIndex, Hits
 from serving.interests import UserInterests
 
@@ -18,16 +19,14 @@ class VectorSearch:
     """An index and the videos that are in it.
 
     Args:
-        vocabulary: of the bundle that filled the index.
+        videos: those that the bundle filled the index with.
         min_share: see ``MergeConfig``.
     """
 
-    def __init__(
-        self, index: CandidateIndex, vocabulary: Vocabulary, *, min_share: float | None = None
-    ) -> None:
+    def __init__(self, index: CandidateIndex, videos: NamedVideos, *, min_share: float | None = None) -> None:
         self.index = index
         self._min_share = min_share
-        self._vocabulary = vocabulary
+        self._videos = videos
 
     def search(
         self,
@@ -41,10 +40,14 @@ class VectorSearch:
 
         Raises:
             IndexUnavailableError: the index did not answer.
+            ReleaseMismatchError: interests, index and videos are not of one release.
         """
+        if interests.bundle not in (None, self._videos.name):
+            raise ReleaseMismatchError(f"interests of {interests.bundle} met videos of {self._videos.name}")
         searched = np.flatnonzero(interests.is_searched)
-        known = seen[self._vocabulary.rows_of(seen) != PAD_ROW]
+        known = seen[self._videos.vocabulary.rows_of(seen) != PAD_ROW]
         found = self.index.search(interests.vectors[searched], limit, exclude=known, filters=filters)
+        require_agreement(interests.vectors[searched], found, self._videos)
         shape = (len(interests.vectors), found.video_ids.shape[1])
         video_ids = np.full(shape, NO_VIDEO, dtype=np.int64)
         scores = np.full(shape, -np.inf, dtype=np.float32)

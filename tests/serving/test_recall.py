@@ -87,7 +87,7 @@ def recaller(
     interests = open_bundle(write_interests(settings))
     ranking = open_bundle(write_ranking(settings, popular)) if popular else None
     bundles = {INTERESTS: interests} | ({POPULAR: ranking} if ranking else {})
-    search = VectorSearch(index or exact_index(), interests.vocabulary)
+    search = VectorSearch(index or exact_index(), interests)
     return Recaller(
         Release("r1", "live", {}, {}, datetime(2026, 1, 22), 1),  # noqa: DTZ001 - as the registry stores it
         users=lookup or timed(*users),

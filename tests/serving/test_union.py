@@ -54,7 +54,7 @@ def recaller(settings: Settings, weights: dict[str, float], **instead: Channel) 
     interests = open_bundle(write_interests(settings))
     cooc = open_bundle(write_neighbours(settings, {(10, 50): 0.5, (10, 40): 0.4}))
     ranking = open_bundle(write_ranking(settings, {None: [50, 30, 20]}))
-    search = VectorSearch(exact_index(), interests.vocabulary)
+    search = VectorSearch(exact_index(), interests)
     channels: dict[str, Channel] = {
         "interests": MultiInterestChannel(InterestExtractor(interests), search),
         "cooc": NeighboursChannel(Neighbours.of(cooc)),

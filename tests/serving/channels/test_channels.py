@@ -34,7 +34,7 @@ EVERYBODY = user(1, WATCHED, segment="young")
 
 
 def search(settings: Settings) -> VectorSearch:
-    return VectorSearch(exact_index(), open_bundle(write_interests(settings)).vocabulary)
+    return VectorSearch(exact_index(), open_bundle(write_interests(settings)))
 
 
 def multi_interest(settings: Settings) -> Channel:
