@@ -176,8 +176,11 @@ def read_merge_config(path: Path) -> MergeConfig:
         ) from error
 
 
-def parse_merge(options: Sequence[str]) -> MergeConfig:
+def parse_merge(options: Sequence[str], base: MergeConfig = DEFAULT_MERGE) -> MergeConfig:
     """``weights=interests:.6,ease:.4``, ``fusion=geometric``, ``max_per_uploader=3`` and so on.
+
+    Args:
+        base: what holds where the options say nothing.
 
     Raises:
         BadInputError: an unknown key or an unusable value.
@@ -191,9 +194,9 @@ def parse_merge(options: Sequence[str]) -> MergeConfig:
         values["weights"] = {name.strip(): weight.strip() for name, _, weight in pairs}
     for part, fields in _PARTS.items():
         if own := {name: values.pop(name) for name in fields if name in values}:
-            values[part] = own
+            values[part] = getattr(base, part).model_dump() | own
     try:
-        return MergeConfig.model_validate(values)
+        return MergeConfig.model_validate(base.model_dump() | values)
     except ValidationError as error:
         raise BadInputError(
             f"cannot merge by {list(options)}: {problems_of(error)}. Write weights=NAME:WEIGHT,NAME:WEIGHT, "

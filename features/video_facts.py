@@ -14,20 +14,24 @@ import pyarrow.compute as pc
 from jaxtyping import Float32, Int64
 
 from features.arrange import NO_TAG, NO_UPLOADER, FactsOf, VideoFacts
-from features.bundle import INTERESTS_KIND, STORED_INTERESTS_KIND, Bundle
+from features.bundle import Bundle
 from features.errors import BadInputError
 from features.merge_config import INTERESTS
+from features.overlay import LiveItems
 from features.schema import PAD_ROW, TAG_IDS, UPLOADER_ID
 
-KINDS_WITH_ITEMS: Final = (INTERESTS_KIND, STORED_INTERESTS_KIND)
 MAX_TAGS: Final = 16
 """Further tags of a video are not counted."""
 
 
 class BundleFacts:
-    """Facts of any candidates, read when they are first needed; a video outside the bundle has none."""
+    """Facts of any candidates, read when they are first needed; a video outside the bundle has none.
 
-    def __init__(self, bundle: Bundle) -> None:
+    Args:
+        bundle: as it was trained, or its videos of today.
+    """
+
+    def __init__(self, bundle: Bundle | LiveItems) -> None:
         self._bundle = bundle
 
     def __call__(self, video_ids: Int64[np.ndarray, "B C"], with_vectors: bool) -> VideoFacts:
@@ -61,15 +65,15 @@ class BundleFacts:
         return np.vstack([np.zeros((1, vectors.shape[1]), dtype=np.float32), vectors / lengths])
 
 
-def facts_of_channels(bundles: Mapping[str, Bundle]) -> FactsOf:
+def facts_of_channels(items: Mapping[str, LiveItems]) -> FactsOf:
     """The facts of the channel ``interests``; without it, of the first bundle that knows its videos.
 
     If there is none, an arrangement that asks gets a ``BadInputError``.
     """
-    knowing = [name for name, bundle in bundles.items() if bundle.manifest.kind in KINDS_WITH_ITEMS]
-    first = min(knowing, key=lambda name: (name != INTERESTS, name), default=None)
-    return BundleFacts(bundles[first]) if first else _nobody_knows
+    first = min(items, key=lambda name: (name != INTERESTS, name), default=None)
+    return BundleFacts(items[first]) if first else nobody_knows
 
 
-def _nobody_knows(video_ids: Int64[np.ndarray, "B C"], with_vectors: bool) -> VideoFacts:
+def nobody_knows(video_ids: Int64[np.ndarray, "B C"], with_vectors: bool) -> VideoFacts:
+    """Facts where no bundle has any; raises ``BadInputError``."""
     raise BadInputError("to arrange lists, one of the bundles must know its videos: add one with vectors")

@@ -19,12 +19,15 @@ from features.bundle import DataSource
 from features.days import day_of
 from features.errors import BadInputError
 from features.history import History, user_histories, user_seen, watches_with_actions
+from features.impressions import capped_by_user
 from features.lake import Lake, connect
+from features.merge_config import ImpressionCap
 from features.positives import Action, PositiveRule
 from features.schema import (
     ACTIONS,
     EVENT_TIME,
     EVENT_TIMES,
+    EXPOSURES,
     SEGMENT,
     USER_ID,
     USERS,
@@ -77,10 +80,23 @@ class IdLists:
     ids: Int64[np.ndarray, " W"]
 
     @classmethod
+    def empty(cls) -> "IdLists":
+        """No key at all."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(nothing, np.zeros(1, dtype=np.int64), nothing)
+
+    @classmethod
     def from_columns(cls, keys: pa.ChunkedArray, lists: pa.ChunkedArray) -> "IdLists":
         """From a column of distinct ascending keys and a list column; null is an empty list."""
         flat = lists.combine_chunks()
         return cls(keys.to_numpy(), flat.offsets.to_numpy().astype(np.int64), flat.values.to_numpy())
+
+    def joined(self, more: "IdLists", keys: Int64[np.ndarray, " B"]) -> "IdLists":
+        """The ids that both have of these ascending keys, each once, ascending."""
+        (users, ids), (others, added) = self.pairs(keys), more.pairs(keys)
+        pairs = np.unique(np.stack([np.append(users, others), np.append(ids, added)], axis=1), axis=0)
+        sizes = np.bincount(pairs[:, 0], minlength=len(keys))
+        return IdLists(keys, np.concatenate([[0], sizes.cumsum()]), pairs[:, 1])
 
     def pairs(self, keys: Int64[np.ndarray, " B"]) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"]]:
         """``(place in keys, id)`` of every entry of the wanted keys."""
@@ -184,6 +200,13 @@ class WatchLog:
     def seen(self, until: datetime) -> IdLists:
         """Everything that each user watched before ``until``, whatever the outcome."""
         rows = user_seen(self._watches, until, length=WHOLE_PAST).to_arrow_table()
+        return IdLists.from_columns(rows[USER_ID], rows[VIDEO_IDS])
+
+    def capped(self, moment: datetime, cap: ImpressionCap) -> IdLists:
+        """Videos that each user was shown often enough before ``moment``."""
+        days = [day for day in self._lake.day_counts(EXPOSURES) if day <= self._last_day]
+        exposures = self._lake.scan(self._connection, EXPOSURES, days)
+        rows = capped_by_user(exposures, moment, cap)
         return IdLists.from_columns(rows[USER_ID], rows[VIDEO_IDS])
 
     def targets(self, start: datetime, end: datetime) -> IdLists:

@@ -7,9 +7,9 @@ seen by the users.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 
-from features.merge import NO_VIDEO, merge_hits
+from features.merge import NO_VIDEO, merge_interests
 from features.top import NO_PLACE
 from training.ranked import Ranked
 from training.search import search
@@ -29,14 +29,20 @@ def search_interests(
     seen: tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " S"]],
     catalogue: VectorCatalogue,
     top_n: int,
+    *,
+    weights: Float[np.ndarray, "B K"],
+    min_share: float | None = None,
 ) -> Ranked:
     """The best unseen videos over the searched interests; users with none have an empty list.
 
     Args:
         seen: place of the user and place of the video in the catalogue, of everything that was seen.
+        weights: of the interests, which share the places if there is a ``min_share``.
     """
     found, values = _search(interests, searched, seen, catalogue, top_n)
-    return Ranked(merge_hits(found, values, top_n), interests, searched, found)
+    return Ranked(
+        merge_interests(found, values, weights, top_n, min_share=min_share), interests, searched, found
+    )
 
 
 def _search(

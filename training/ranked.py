@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float32, Int64
 
 from features.history import HISTORY_LENGTH
 from features.merge import NO_VIDEO, Merged
+from features.merge_config import NO_CAP, ImpressionCap
 from features.schema import PAD_ROW
 from features.vocabulary import Vocabulary
 from training.dataset import IdLists, Sequences, WatchLog
@@ -28,14 +29,32 @@ class Past:
     moment: datetime
     histories: Sequences
     seen: IdLists
+    """What channels leave out; ``capped`` is not in it."""
     segments: dict[int, str]
     profiles: UserProfiles = field(default_factory=UserProfiles.nobody)
+    capped: IdLists = field(default_factory=IdLists.empty)
+    """Videos that were shown often enough, see ``features/impressions.py``."""
 
     @classmethod
-    def read(cls, log: WatchLog, moment: datetime) -> "Past":
-        """Histories as serving has them, and everything seen, before ``moment``."""
+    def read(cls, log: WatchLog, moment: datetime, cap: ImpressionCap = NO_CAP) -> "Past":
+        """Histories as serving has them, and everything seen or shown too often, before ``moment``."""
         histories, seen = log.sequences(moment, HISTORY_LENGTH), log.seen(moment)
-        return cls(moment, histories, seen, log.segments(), log.profiles())
+        capped = IdLists.empty() if cap.max_shown is None else log.capped(moment, cap)
+        return cls(moment, histories, seen, log.segments(), log.profiles(), capped)
+
+    def without(self, hidden: Int64[np.ndarray, " H"], user_ids: Int64[np.ndarray, " B"]) -> "Past":
+        """The same of these users, where ``hidden`` videos, which nobody is shown, count as seen."""
+        if not len(hidden):
+            return self
+        users = np.unique(user_ids)
+        ends = np.arange(len(users) + 1) * len(hidden)
+        return replace(self, seen=self.seen.joined(IdLists(users, ends, np.tile(hidden, len(users))), users))
+
+    def without_capped(self, user_ids: Int64[np.ndarray, " B"]) -> "Past":
+        """The same of these users, where what is capped counts as seen."""
+        if not len(self.capped.ids):
+            return self
+        return replace(self, seen=self.seen.joined(self.capped, np.unique(user_ids)))
 
 
 @dataclass(frozen=True, slots=True)

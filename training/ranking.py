@@ -22,6 +22,7 @@ from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Prune
 from features.history import HistoryBatch, pad_histories
 from features.merge import NO_VIDEO, Merged
 from features.neighbours import Neighbours
+from features.overlay import LiveItems
 from features.profile import ProfileVocabulary, profile_of
 from features.schema import SCORE, SEGMENT, VIDEO_ID
 from features.vocabulary import Vocabulary
@@ -48,9 +49,11 @@ class InterestRanker:
     """Searches each active interest of a user over all video vectors.
 
     Args:
-        vocabulary: its order is the popular order.
+        vocabulary: rows of watched videos in the extractor's tables.
         pruner: decides which interests are searched.
         profile: what the extractor reads of users besides.
+        min_share: see ``MergeConfig``.
+        searched: the videos of ``vectors``, in popular order; those of the vocabulary if ``None``.
     """
 
     def __init__(
@@ -62,22 +65,26 @@ class InterestRanker:
         history_length: int,
         pruner: Pruner,
         profile: ProfileVocabulary | None = None,
+        min_share: float | None = None,
+        searched: Vocabulary | None = None,
     ) -> None:
         self._extract = extract
         self._vocabulary = vocabulary
-        self._catalogue = VectorCatalogue(vocabulary.video_ids, vectors)
+        self._searched = searched or vocabulary
+        self._catalogue = VectorCatalogue(self._searched.video_ids, vectors)
         self._length = history_length
         self._pruner = pruner
         self._profile = profile
+        self._min_share = min_share
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
-        seen = seen_places(past.seen, user_ids, self._vocabulary)
-        return filled(self._search(past, user_ids, seen, top_n), self._vocabulary.video_ids, seen, top_n)
+        seen = seen_places(past.seen, user_ids, self._searched)
+        return filled(self._search(past, user_ids, seen, top_n), self._searched.video_ids, seen, top_n)
 
     def find(self, past: Past, user_ids: Int64[np.ndarray, " B"], limit: int) -> Merged:
         """See ``Finder``."""
-        seen = seen_places(past.seen, user_ids, self._vocabulary)
+        seen = seen_places(past.seen, user_ids, self._searched)
         return self._search(past, user_ids, seen, limit).lists
 
     def _search(
@@ -94,7 +101,15 @@ class InterestRanker:
         interests, activation = self._extract(batch)
         num_positives = count_positives(batch.video_rows, batch.actions)
         kept = self._pruner.keep(user_ids, interests, activation, num_positives)
-        return search_interests(interests, kept & batch.is_known()[:, None], seen, self._catalogue, top_n)
+        return search_interests(
+            interests,
+            kept & batch.is_known()[:, None],
+            seen,
+            self._catalogue,
+            top_n,
+            weights=activation,
+            min_share=self._min_share,
+        )
 
 
 class PopularityRanker:
@@ -135,22 +150,36 @@ class PopularityRanker:
 
 
 def open_ranker(
-    bundle: Bundle, *, capacity: Capacity = DEFAULT_CAPACITY, num_threads: int = 1
+    bundle: Bundle,
+    *,
+    capacity: Capacity = DEFAULT_CAPACITY,
+    num_threads: int = 1,
+    min_share: float | None = None,
+    live: LiveItems | None = None,
 ) -> BundleRanker:
-    """The ranker of a bundle's kind; interests come from its exported program."""
+    """The ranker of a bundle's kind; interests come from its exported program.
+
+    Args:
+        min_share: of an interest in the list of its bundle, see ``MergeConfig``.
+        live: videos of today in place of those that the bundle was trained with.
+    """
+    items = bundle if live is None else live.indexed
     if bundle.manifest.kind == RANKING_KIND:
         return PopularityRanker(bundle.ranking)
     if bundle.manifest.kind == STORED_INTERESTS_KIND:
-        return StoredRanker(bundle.user_interests, bundle.vocabulary, bundle.vectors)
+        searched = Vocabulary(items.video_ids)
+        return StoredRanker(bundle.user_interests, searched, items.vectors, min_share=min_share)
     if bundle.manifest.kind == NEIGHBOURS_KIND:
         return NeighbourRanker(Neighbours.of(bundle))
     return InterestRanker(
         exported_extractor(bundle.path / EXTRACTOR, num_threads=num_threads),
-        bundle.vocabulary,
-        bundle.vectors,
+        bundle.vocabulary if live is None else live.history_vocabulary,
+        items.vectors,
         history_length=bundle.manifest.history_length,
         pruner=Pruner.of(ActivationTable(bundle.activation, bundle.manifest.num_interests), capacity),
         profile=profile_of(bundle),
+        min_share=min_share,
+        searched=Vocabulary(items.video_ids),
     )
 
 

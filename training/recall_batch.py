@@ -19,7 +19,8 @@ from features.channels import open_channels, reopen_channels
 from features.errors import BadInputError
 from features.lake import Lake
 from features.merge import NO_VIDEO, Merged
-from features.merge_config import MergeConfig, read_merge_config
+from features.merge_config import NO_CAP, ImpressionCap, MergeConfig, parse_merge, read_merge_config
+from features.overlay import live_items
 from features.positives import PositiveRule
 from features.release import current_release, find_release, open_registry
 from features.schema import INTEREST, RANK, SCORE, USER_ID, VIDEO_ID
@@ -43,10 +44,11 @@ RANKED_SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What ranks, and the rule of positives that its histories need."""
+    """What ranks, the rule of positives that its histories need, and how often it shows a video."""
 
     ranker: Ranker
     rule: PositiveRule
+    cap: ImpressionCap = NO_CAP
 
 
 def source_of_bundle(path: Path) -> Source:
@@ -69,14 +71,15 @@ def source_of_union(bundles: Sequence[str | Path], merge: MergeConfig) -> Source
     """
     channels = open_channels(bundles)
     merge.require_fit(channels)
-    return Source(UnionRanker.of(channels, merge), common_rule(channels))
+    return Source(UnionRanker.of(channels, merge), common_rule(channels), merge.cap)
 
 
-def source_of_release(version: str, *, settings: Settings) -> Source:
+def source_of_release(version: str, *, settings: Settings, merge: Sequence[str] = ()) -> Source:
     """A release in the registry: what ``/v1/recall`` answers from the same histories.
 
     Args:
         version: of the release, or ``live``.
+        merge: settings of the merge, in place of the release's own.
 
     Raises:
         BadInputError: there is no such release.
@@ -86,13 +89,23 @@ def source_of_release(version: str, *, settings: Settings) -> Source:
     if release is None:
         raise BadInputError(f"there is no release {version!r}; `facet publish` makes one")
     channels = reopen_channels(release.bundles, settings)
-    return Source(UnionRanker.of(channels, release.merge), common_rule(channels))
+    chosen = parse_merge(merge, release.merge)
+    ranker = UnionRanker.of(channels, chosen, live_items(channels, settings))
+    return Source(ranker, common_rule(channels), chosen.cap)
 
 
 def choose_source(
-    bundles: Sequence[str], union_file: Path | None, release: str | None, *, settings: Settings
+    bundles: Sequence[str],
+    union_file: Path | None,
+    release: str | None,
+    *,
+    settings: Settings,
+    merge: Sequence[str] = (),
 ) -> Source:
     """What the options of the command line name.
+
+    Args:
+        merge: settings of the merge, in place of those of the union or of the release.
 
     Raises:
         BadInputError: they name nothing, or two things.
@@ -100,10 +113,11 @@ def choose_source(
     if bool(bundles) == bool(release) or (union_file and not bundles):
         raise BadInputError("name one --bundle, several and their --union, or a --release")
     if release:
-        return source_of_release(release, settings=settings)
-    if len(bundles) == 1 and not union_file:
+        return source_of_release(release, settings=settings, merge=merge)
+    if len(bundles) == 1 and not union_file and not merge:
         return source_of_bundle(Path(bundles[0]))
-    return source_of_union(bundles, read_merge_config(union_file) if union_file else MergeConfig())
+    base = read_merge_config(union_file) if union_file else MergeConfig()
+    return source_of_union(bundles, parse_merge(merge, base))
 
 
 def recall_batch(
@@ -121,7 +135,7 @@ def recall_batch(
     """
     if isinstance(source, Path):
         source = source_of_bundle(source)
-    past = Past.read(WatchLog(Lake(settings), as_of, source.rule), as_of)
+    past = Past.read(WatchLog(Lake(settings), as_of, source.rule), as_of, source.cap)
     blocks = rank_in_blocks(source.ranker, past, np.asarray(users, dtype=np.int64), top_n)
     tables = [_rows(user_ids, ranked.lists) for user_ids, ranked in blocks]
     return pa.concat_tables(tables) if tables else RANKED_SCHEMA.empty_table()

@@ -21,14 +21,21 @@ class StoredRanker:
     Args:
         user_interests: the content of ``user_interests.parquet``.
         vocabulary: its order is the popular order.
+        min_share: see ``MergeConfig``.
     """
 
     def __init__(
-        self, user_interests: pa.Table, vocabulary: Vocabulary, vectors: Float32[np.ndarray, "V D"]
+        self,
+        user_interests: pa.Table,
+        vocabulary: Vocabulary,
+        vectors: Float32[np.ndarray, "V D"],
+        *,
+        min_share: float | None = None,
     ) -> None:
         self._stored = StoredVectors(user_interests)
         self._most = self._stored.most()
         self._vocabulary = vocabulary
+        self._min_share = min_share
         self._catalogue = VectorCatalogue(vocabulary.video_ids, vectors)
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
@@ -49,8 +56,18 @@ class StoredRanker:
         stored = [self._stored.of_user(user) for user in user_ids.tolist()]
         interests = np.zeros((len(user_ids), self._most, self._catalogue.vectors.shape[1]), dtype=np.float32)
         searched = np.zeros(interests.shape[:2], dtype=bool)
+        weights = np.zeros(searched.shape, dtype=np.float32)
         for place, own in enumerate(stored):
             if own:
                 interests[place, : len(own.vectors)] = own.vectors
                 searched[place, : len(own.vectors)] = True
-        return search_interests(interests, searched, seen, self._catalogue, top_n)
+                weights[place, : len(own.vectors)] = own.weights / own.weights.sum()
+        return search_interests(
+            interests,
+            searched,
+            seen,
+            self._catalogue,
+            top_n,
+            weights=weights,
+            min_share=self._min_share,
+        )

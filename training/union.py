@@ -2,7 +2,7 @@
 
 The weights are chosen on the users of the half ``tune`` and judged on the others.
 
-Shape letters: B users, N places of a list.
+Shape letters: B users, N places of a list, H videos hidden from everybody.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +22,13 @@ from features.channels import open_channels
 from features.errors import BadInputError
 from features.lake import Lake
 from features.merge import NO_VIDEO, Merged, fuse
-from features.merge_config import Fusion, MergeConfig
-from features.popular import PopularVideos
+from features.merge_config import INTERESTS, Fusion, MergeConfig
+from features.overlay import LiveItems, as_trained
+from features.penalty import is_disliked, penalties_of
+from features.popular import NOBODY, PopularVideos
 from features.positives import PositiveRule
 from features.settings import Settings
-from features.video_facts import facts_of_channels
+from features.video_facts import facts_of_channels, nobody_knows
 from training.catalogue import Catalogue
 from training.dataset import IdLists, WatchLog
 from training.evaluation import Half, Judgement, in_half, judge, part_of
@@ -46,6 +48,7 @@ class UnionRanker:
     Args:
         finders: by channel.
         facts_of: what the merge's arrangement needs to know of candidates.
+        hidden: videos that nobody is shown.
     """
 
     def __init__(
@@ -54,23 +57,47 @@ class UnionRanker:
         merge: MergeConfig,
         popular: PopularVideos,
         facts_of: FactsOf,
+        *,
+        hidden: Int64[np.ndarray, " H"] = NOBODY.video_ids,
     ) -> None:
         self._finders, self._merge, self._popular = finders, merge, popular
         self._facts_of = facts_of
+        self._hidden = hidden
 
     @classmethod
-    def of(cls, bundles: Mapping[str, Bundle], merge: MergeConfig) -> "UnionRanker":
-        """From bundles by channel."""
-        finders = {name: open_ranker(bundles[name]) for name in merge.asked(bundles)}
-        return cls(finders, merge, PopularVideos.of_channels(bundles), facts_of_channels(bundles))
+    def of(
+        cls,
+        bundles: Mapping[str, Bundle],
+        merge: MergeConfig,
+        live: Mapping[str, LiveItems] | None = None,
+    ) -> "UnionRanker":
+        """From bundles by channel.
+
+        Args:
+            live: the videos of today of those that have items; as they were trained if ``None``.
+        """
+        items = as_trained(bundles) if live is None else live
+        finders = {
+            name: open_ranker(bundles[name], min_share=merge.min_share, live=items.get(name))
+            for name in merge.asked(bundles)
+        }
+        hidden = items[INTERESTS].hidden if INTERESTS in items else NOBODY.video_ids
+        popular = PopularVideos.of_channels(bundles)
+        return cls(finders, merge, popular, facts_of_channels(items), hidden=hidden)
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
         """See ``Ranker``."""
-        depth = self._merge.depth_of(self._finders, top_n)
-        asked = self._merge.asked(self._finders)
-        lists = {name: self._finders[name].find(past, user_ids, depth) for name in asked}
+        past = past.without(self._hidden, user_ids)
+        histories, penalty = past.histories.histories(user_ids), self._merge.penalty
+        is_penalised = penalty.is_set and any(is_disliked(history).any() for history in histories)
+        depth = self._merge.depth_of(self._finders, top_n, is_penalised=is_penalised)
+        asked, unseen = self._merge.asked(self._finders), past.without_capped(user_ids)
+        lists = {name: self._finders[name].find(unseen, user_ids, depth) for name in asked}
         fused = fuse(lists, self._merge, depth)
-        best = arrange(fused, self._facts_of, self._merge.arrange, top_n)
+        penalties = None
+        if self._facts_of is not nobody_knows:
+            penalties = penalties_of(fused, histories, self._facts_of, penalty, past.moment)
+        best = arrange(fused, self._facts_of, self._merge.arrange, top_n, penalties)
         return Ranked(self._filled(best, past, user_ids, top_n))
 
     def _filled(self, lists: Merged, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Merged:
@@ -82,31 +109,35 @@ class UnionRanker:
             whole[:, :width] = part
         num_found = (ids != NO_VIDEO).sum(axis=1)
         short = np.flatnonzero(num_found < top_n)
-        users, seen = past.seen.pairs(user_ids[short])
+        (users, seen), (others, capped) = past.seen.pairs(user_ids[short]), past.capped.pairs(user_ids[short])
         for place, user in enumerate(short.tolist()):
             found = num_found[user]
-            top = self._popular.top(
+            top = self._popular.fill(
                 past.segments.get(int(user_ids[user])),
                 int(top_n - found),
                 exclude=np.concatenate([seen[users == place], ids[user, :found]]),
+                last=capped[others == place],
             )
             places = slice(found, found + len(top.video_ids))
             ids[user, places], scores[user, places] = top.video_ids, top.scores
         return Merged(ids, scores, interests)
 
 
-class _Remembered:
+class Remembered:
     """A finder that answers for each block of users once: only the weights change between two calls."""
 
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
-        self._lists: dict[int, Merged] = {}
+        self._lists: dict[int, tuple[int, Merged]] = {}
 
     def find(self, past: Past, user_ids: Int64[np.ndarray, " B"], limit: int) -> Merged:
+        """See ``Finder``; a longer list than before is looked for anew."""
         first = int(user_ids[0])
-        if first not in self._lists:
-            self._lists[first] = self._finder.find(past, user_ids, limit)
-        return self._lists[first]
+        depth, found = self._lists.get(first, (0, None))
+        if found is None or depth < limit:
+            found = self._finder.find(past, user_ids, limit)
+            self._lists[first] = (limit, found)
+        return Merged(found.video_ids[:, :limit], found.scores[:, :limit], found.interests[:, :limit])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +166,7 @@ def tune_union(bundles: Sequence[str | Path], start: datetime, end: datetime, *,
     channels = open_channels(bundles)
     watches = WatchLog(Lake(settings), end, common_rule(channels))
     past, catalogue, targets = Past.read(watches, start), Catalogue.read(watches), watches.targets(start, end)
-    popular, facts_of = PopularVideos.of_channels(channels), facts_of_channels(channels)
+    popular, facts_of = PopularVideos.of_channels(channels), facts_of_channels(as_trained(channels))
 
     def judged(finders: Mapping[str, Finder], merge: MergeConfig, half: Half) -> Judgement:
         users = targets.keys[in_half(targets.keys, half)]
@@ -143,7 +174,7 @@ def tune_union(bundles: Sequence[str | Path], start: datetime, end: datetime, *,
         return judge(UnionRanker(finders, merge, popular, facts_of), past, wanted, catalogue)
 
     finders = {name: open_ranker(bundle) for name, bundle in channels.items()}
-    remembered = {name: _Remembered(finder) for name, finder in finders.items()}
+    remembered = {name: Remembered(finder) for name, finder in finders.items()}
     best: tuple[float, MergeConfig, Metrics] | None = None
     for merge in _all_merges(list(channels)):
         metrics = judged(remembered, merge, "tune").metrics
