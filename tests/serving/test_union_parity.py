@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.bundle import open_bundle
 from features.days import add_days, end_of
 from features.ingest import ingest
 from features.materialize import materialize
 from features.merge_config import Fusion, MergeConfig
+from features.overlay import read_snapshot
 from features.release import current_release, open_registry
+from features.schema import PAD_ROW
 from features.settings import Settings
 from features.sources.simulation import SimulationConfig
 from features.sources.simulator import simulate
@@ -25,7 +28,14 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 LAST_DAY = "2026-03-04"
 AS_OF = end_of(LAST_DAY)
 CONFIG = SimulationConfig(
-    num_users=60, num_videos=150, num_uploaders=20, num_topics=8, num_days=4, last_day=LAST_DAY
+    num_users=60,
+    num_videos=150,
+    num_uploaders=20,
+    num_topics=8,
+    num_days=4,
+    last_day=LAST_DAY,
+    new_videos_per_day=0.04,
+    offline_per_day=0.02,
 )
 NEW_USERS = [CONFIG.num_users, 12_345]
 """Without a single watch, and without a profile."""
@@ -56,13 +66,16 @@ def bundles(home: Settings) -> list[Path]:
             training=TrainingSettings(mlflow_uri="off"),
         )
 
-    interests = trained("single_activation", "epochs=1", "dim=16", "min_watches=3")
+    sides = "side_features=uploader_id,tag_ids"
+    interests = trained("single_activation", "epochs=1", "dim=16", "min_watches=3", sides, "id_dropout=0.2")
     vectors = f"{interests.parent.name}/{interests.name}"
     return [
         interests,
         trained("item_cf", "min_watches=2"),
         trained("pinnersage", f"vectors={vectors}", "merge_distance=0.5"),
         trained("popularity"),
+        trained("fresh", "new_days=3"),
+        trained("followed"),
     ]
 
 
@@ -83,7 +96,8 @@ def ids_online(recaller: Recaller, users: list[int]) -> dict[int, list[int]]:
 def test_every_user_gets_the_same_list_offline_and_online(
     home: Settings, bundles: list[Path], milvus: ServingSettings, fusion: Fusion
 ) -> None:
-    weights = {"interests": 0.4, "item_cf": 0.3, "pinnersage": 0.2, "popular": 0.1}
+    weights = {"interests": 0.4, "item_cf": 0.2, "pinnersage": 0.1, "popular": 0.1}
+    weights |= {"fresh": 0.1, "followed": 0.1}
     merge = MergeConfig(weights=weights, fusion=fusion, depth=60)
     publish(bundles, settings=home, merge=merge, serving_settings=milvus)
     recaller = open_recaller(home, milvus)
@@ -92,14 +106,29 @@ def test_every_user_gets_the_same_list_offline_and_online(
     assert online == ids_offline(home, users)
     assert {len(found) for found in online.values()} == {TOP_N}
     assert recaller.recall(NEW_USERS[1], TOP_N).reason is Reason.UNKNOWN_USER
-    found_by = {origin.channel for c in recaller.recall(0, TOP_N).candidates for origin in c.channels}
+    found_by = {
+        origin.channel
+        for user in users
+        for c in recaller.recall(user, TOP_N).candidates
+        for origin in c.channels
+    }
     assert found_by == set(weights)
+    bundle = open_bundle(bundles[0])
+    shown = np.unique(np.concatenate(list(online.values())))
+    assert (bundle.vocabulary.rows_of(shown) == PAD_ROW).any(), (
+        "videos that came after the training are found"
+    )
+    snapshot = read_snapshot(home)
+    assert snapshot is not None
+    assert np.isin(bundle.video_ids, snapshot.offline).any()
+    assert not np.isin(shown, snapshot.offline).any()
 
 
 def test_the_weights_that_a_release_was_published_with_are_the_ones_it_is_read_with(
     home: Settings, bundles: list[Path], milvus: ServingSettings
 ) -> None:
-    merge = MergeConfig(weights={"interests": 1.0, "item_cf": 2.0, "pinnersage": 0.0})
+    weights = {"interests": 1.0, "item_cf": 2.0, "pinnersage": 0.0, "fresh": 0.0, "followed": 0.0}
+    merge = MergeConfig(weights=weights)
     publish(bundles, settings=home, merge=merge, serving_settings=milvus)
     release = current_release(open_registry(home))
     assert release is not None

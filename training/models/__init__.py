@@ -22,6 +22,8 @@ from training.tracking import Tracker
 MODELS: Final[dict[str, str]] = {
     "comirec": "training.models.comirec",
     "ease": "training.models.ease",
+    "followed": "training.models.followed",
+    "fresh": "training.models.fresh",
     "item2vec": "training.models.item2vec",
     "item_cf": "training.models.item_cf",
     "lightgcn": "training.models.lightgcn",
@@ -36,6 +38,9 @@ MODELS: Final[dict[str, str]] = {
     "single_activation": "training.models.single_activation",
     "swing": "training.models.swing",
 }
+SUPPLEMENTS: Final = frozenset({"followed", "fresh"})
+"""Models of what the others cannot find. Targets of the past do not tell their worth: they lie where users
+were shown something, so the gate only asks that these are sane."""
 
 
 @dataclass(frozen=True, slots=True)
