@@ -13,6 +13,7 @@ days that failed, or start again with other days.
 
 from airflow.sdk import Param, dag, get_current_context
 
+from dags.form import owner_links
 from dags.tasks import step
 
 
@@ -26,7 +27,8 @@ from dags.tasks import step
         "to": Param("2026-01-02", type="string", format="date", description="last day to judge on"),
     },
     doc_md=__doc__,
-    tags=["facet"],
+    tags=["facet", "training"],
+    owner_links=owner_links(),
 )
 def backtest() -> None:
     @step()

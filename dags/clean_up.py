@@ -11,6 +11,7 @@ stages and training checkpoints that were not touched for a week.
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, dag
 
+from dags.form import owner_links
 from dags.tasks import step
 
 
@@ -20,7 +21,8 @@ from dags.tasks import step
     catchup=False,
     max_active_runs=1,
     doc_md=__doc__,
-    tags=["facet"],
+    tags=["facet", "upkeep"],
+    owner_links=owner_links(),
 )
 def clean_up() -> None:
     @step()

@@ -15,6 +15,7 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, dag
 
 from dags.deadlines import INGEST, deadline
+from dags.form import owner_links
 from dags.ingest_tasks import commit, found_or_skip, stage, validate
 from dags.tasks import step
 
@@ -26,7 +27,8 @@ from dags.tasks import step
     max_active_runs=1,
     deadline=deadline(INGEST),
     doc_md=__doc__,
-    tags=["facet"],
+    tags=["facet", "ingest"],
+    owner_links=owner_links(),
 )
 def ingest_late_files() -> None:
     @step()

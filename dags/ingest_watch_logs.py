@@ -17,6 +17,7 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
 from dags.deadlines import INGEST, deadline
+from dags.form import owner_links
 from dags.ingest_tasks import commit, stage, validate
 
 
@@ -31,7 +32,8 @@ from dags.ingest_tasks import commit, stage, validate
     },
     deadline=deadline(INGEST),
     doc_md=__doc__,
-    tags=["facet"],
+    tags=["facet", "ingest"],
+    owner_links=owner_links(),
 )
 def ingest_watch_logs() -> None:
     commit(validate(stage()))

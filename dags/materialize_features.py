@@ -12,6 +12,7 @@ start it by hand with the param `day` (also `A..B`).
 from airflow.sdk import Param, dag
 
 from dags.assets import FEATURES, WATCHES, announce
+from dags.form import owner_links
 from dags.newest import days_up_to
 from dags.tasks import step
 
@@ -26,7 +27,8 @@ from dags.tasks import step
         ),
     },
     doc_md=__doc__,
-    tags=["facet"],
+    tags=["facet", "features"],
+    owner_links=owner_links(),
 )
 def materialize_features() -> None:
     @step(outlets=[FEATURES], lineage="materialized")

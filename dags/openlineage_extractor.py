@@ -10,18 +10,19 @@ from openlineage.client.event_v2 import Dataset
 from openlineage.client.facet_v2 import DatasetFacet, dataset_version_dataset
 
 from dags import lineage
+from dags.form import StepOperator
 
 if TYPE_CHECKING:
     from features import lineage as features
 
 
 class NotedExtractor(BaseExtractor):
-    """Of every ``@task``: nothing at its start, what it noted at its end."""
+    """Of every task: nothing at its start, what it noted at its end."""
 
     @classmethod
     def get_operator_classnames(cls) -> list[str]:
-        """The class behind ``@task``."""
-        return ["_PythonDecoratedOperator"]
+        """The class behind every task."""
+        return [StepOperator.__name__]
 
     def _execute_extraction(self) -> OperatorLineage:
         return OperatorLineage()

@@ -15,6 +15,7 @@ To publish certain bundles start it by hand with the param `bundles`.
 from airflow.sdk import Param, dag
 
 from dags.assets import BUNDLES
+from dags.form import owner_links
 from dags.tasks import bundles_of_run, step
 
 
@@ -24,7 +25,8 @@ from dags.tasks import bundles_of_run, step
     max_active_runs=1,
     params={"bundles": Param([], type="array", description="paths of bundles, not the newest that passed")},
     doc_md=__doc__,
-    tags=["facet"],
+    tags=["facet", "release"],
+    owner_links=owner_links(),
 )
 def publish_release() -> None:
     @step(lineage="published")

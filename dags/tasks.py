@@ -7,10 +7,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from airflow.sdk import Asset, get_current_context, task
+from airflow.sdk import Asset, get_current_context
+from airflow.sdk.bases.decorator import task_decorator_factory
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags.assets import days_in, extras_of_run
+from dags.form import OWNER, StepOperator, task_doc
 from dags.lineage import noted
 from features.days import day_of, parse_days
 from features.errors import BadInputError, PermanentError
@@ -23,7 +25,8 @@ def step(*, lineage: str | None = None, **options: Any) -> Callable[..., Any]:  
     """A task that is retried after a minute, unless its error says that time does not heal it.
 
     Args:
-        lineage: which of ``features/lineage.py`` knows from the task's result what was read and written.
+        lineage: which of ``features/lineage.py`` knows from the task's result what was read and written, and
+            ``features/summaries.py`` what stands in the table at the end of its log.
     """
 
     def decorate(body: Callable[..., Any]) -> Any:  # noqa: ANN401
@@ -37,7 +40,8 @@ def step(*, lineage: str | None = None, **options: Any) -> Callable[..., Any]:  
             except PermanentError as error:
                 raise AirflowFailException(str(error)) from error
 
-        return task(**{"retries": 2} | options)(translated)
+        form = {"retries": 2, "owner": OWNER, "doc_md": task_doc(body)}
+        return task_decorator_factory(decorated_operator_class=StepOperator, **form | options)(translated)
 
     return decorate
 

@@ -18,6 +18,7 @@ from airflow.sdk import Param, dag, get_current_context
 
 from dags.assets import BUNDLES, FEATURES, announce
 from dags.deadlines import TRAIN, deadline
+from dags.form import owner_links
 from dags.newest import day_to_train
 from dags.tasks import step
 
@@ -32,7 +33,8 @@ from dags.tasks import step
     },
     deadline=deadline(TRAIN),
     doc_md=__doc__,
-    tags=["facet"],
+    tags=["facet", "training"],
+    owner_links=owner_links(),
 )
 def train_models() -> None:
     @step(retries=60)

@@ -3,18 +3,15 @@
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from features.bundle import MANIFEST, Manifest
 from features.lake import PARTITION, Lake
+from features.log_table import log_table
 from features.settings import Settings
 from features.stage import COMMITTED_FILE
-
-log = structlog.get_logger(__name__)
 
 SECONDS_PER_DAY: Final = 86_400
 KEEP_DAYS: Final = 7
@@ -54,7 +51,7 @@ def clean(settings: Settings | None = None, *, keep_days: int = KEEP_DAYS) -> Cl
     for path in checkpoints:
         path.unlink(missing_ok=True)
     cleaned = Cleaned(len(data_files), len(stages), len(checkpoints))
-    log.info("cleaned", data_files=cleaned.data_files, stages=cleaned.stages, checkpoints=cleaned.checkpoints)
+    log_table("deleted", [{"what": name, "number": n} for name, n in asdict(cleaned).items()])
     return cleaned
 
 

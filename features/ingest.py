@@ -29,6 +29,7 @@ from features.home_lock import beside_others
 from features.lake import Lake, connect, curated_schema, rows_checksum
 from features.landing import Landing
 from features.landing_manifest import Manifest, pending_days, rules_key
+from features.log_table import log_table
 from features.settings import Settings
 from features.side_by_side import side_by_side
 from features.sql import parquet_rows
@@ -135,8 +136,7 @@ def commit(folder: str, *, settings: Settings | None = None) -> list[str]:
             "\n".join(count.model_dump_json() for count in found),
         )
         Manifest(rules=rules_key(), files=staged.files[day]).write(settings, day)
-        for count in found:
-            log.info("landing day committed", **count.model_dump())
+    log_table("landing days committed", [count.row() for count in staged.counts])
     mark(place, COMMITTED_FILE, landing_days=staged.landing_days)
     _record(staged.counts)
     return staged.landing_days

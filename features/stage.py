@@ -8,6 +8,7 @@ and new ones, ready to replace the partition), ``quarantine/<table>/<landing day
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,6 +40,11 @@ class Counts(BaseModel):
     def balanced(self) -> bool:
         """Whether ``read = kept + duplicate + quarantined``."""
         return self.read == self.kept + self.duplicate + self.quarantined
+
+    def row(self) -> dict[str, Any]:
+        """For a table: the counts, and the rule that refused most."""
+        worst = max(self.rules, key=lambda rule: self.rules[rule], default=None)
+        return self.model_dump(exclude={"rules"}) | {"first rule": worst}
 
 
 class Partition(BaseModel):

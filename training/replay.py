@@ -12,6 +12,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from features.days import end_of, start_of
+from features.links import REPORT, note_link
 from features.settings import Settings
 from features.stage import write_atomically
 from training.backtest import Window, backtest, mean_and_spread
@@ -78,6 +79,7 @@ def summarize(paths: Sequence[str]) -> str:
     write_atomically(path, Replay(days=days, mean=mean, spread=spread).model_dump_json(indent=1))
     for line in table.splitlines():
         log.info(line)
+    note_link(REPORT, folder / f"{name}.txt")
     return str(path)
 
 

@@ -4,6 +4,7 @@ A failing expectation of severity ``block`` stops the stage: the error names it 
 severity ``warn`` is stored, logged and charted. Limits and severities: ``features/config.py``.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +13,16 @@ import structlog
 
 from features.days import add_days
 from features.errors import BadInputError, InvalidDataError
+from features.links import DATA_DOCS, note_link
 from features.schema import EXPOSURES, WATCHES
 from features.settings import Settings
-from features.stage import VALIDATED_FILE, Counts, Stage, mark
+from features.stage import VALIDATED_FILE, Counts, Stage, mark, require_validated
+from features.task_metrics import VALIDATION_FAILURES, record, recorded
 from features.validation import suites
 from features.validation.checks import Check, Figure, find_examples, measure
 from features.validation.judge import Judge
 from features.validation.profile import Profile, drift_checks, lake_profile, profile_of
-from features.validation.results import Result, Run
+from features.validation.results import Result, Run, read_runs
 from features.validation.subjects import (
     Rows,
     Subject,
@@ -34,6 +37,7 @@ EVENTS = (WATCHES, EXPOSURES)
 """Tables of events, which name videos and users."""
 
 
+@recorded("validate")
 def validate(folder: str, *, settings: Settings | None = None) -> str:
     """Check every partition of a stage and return ``folder``; only then it can be committed.
 
@@ -43,6 +47,8 @@ def validate(folder: str, *, settings: Settings | None = None) -> str:
     settings = settings or Settings()
     place = Path(folder)
     run = check_stage(place, settings)
+    record(VALIDATION_FAILURES, len(run.blocking), severity="block")
+    record(VALIDATION_FAILURES, len(run.warnings), severity="warn")
     if run.blocking:
         listed = "\n  - ".join(str(result) for result in run.blocking)
         raise InvalidDataError(
@@ -53,6 +59,20 @@ def validate(folder: str, *, settings: Settings | None = None) -> str:
         )
     mark(place, VALIDATED_FILE, partitions=len(Stage.open(place).partitions), data_docs=run.data_docs)
     return folder
+
+
+def run_of(folder: Path, settings: Settings) -> Run:
+    """The results that let the stage in ``folder`` pass.
+
+    Raises:
+        InvalidDataError: none did.
+    """
+    require_validated(folder)
+    data_docs = json.loads((folder / VALIDATED_FILE).read_text())["data_docs"]
+    for run in reversed(read_runs(settings)):
+        if run.data_docs == data_docs:
+            return run
+    raise InvalidDataError(f"the results of {folder.name} are not kept any more; validate it again")
 
 
 def check_stage(folder: Path, settings: Settings) -> Run:
@@ -102,6 +122,7 @@ class _Checker:
             results += self._judge_day(judge, day, [subject for subject in subjects if subject.day == day])
         run = Run.finished(source, results, judge.build_docs(), list(self._counts))
         run.write(self._settings)
+        note_link(DATA_DOCS, run.data_docs)
         log.info(
             "data validated",
             source=source,

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,6 +13,9 @@ from features.stage import Counts, write_atomically
 from features.validation.checks import Figure
 
 log = structlog.get_logger(__name__)
+
+COLUMNS: Final = {"met": "PASS", "warnings": "WARN", "failures": "FAIL"}
+"""Of ``Run.by_table``: heading to verdict."""
 
 
 class Result(BaseModel):
@@ -106,6 +109,16 @@ class Run(BaseModel):
     def warnings(self) -> list[Result]:
         """Failures that do not."""
         return [result for result in self.results if result.verdict == "WARN"]
+
+    def by_table(self) -> list[dict[str, Any]]:
+        """How many expectations of each day and table were met, missed with a warning, and failed."""
+        subjects = sorted({(result.day, result.table) for result in self.results})
+        found = []
+        for day, table in subjects:
+            verdicts = [r.verdict for r in self.results if (r.day, r.table) == (day, table)]
+            counts = {name: verdicts.count(verdict) for name, verdict in COLUMNS.items()}
+            found.append({"day": day, "table": table, "expectations": len(verdicts)} | counts)
+        return found
 
     def lines(self, *, all_results: bool = False) -> list[str]:
         """What happened, for people: a line per table and day, then what failed, or all results."""

@@ -1,0 +1,71 @@
+"""Airflow shows the pages of serving, the reports of a home, and what a task did and where to look."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+
+from features.settings import Settings
+from tests.dags.airflow_home import RunningAirflow, running_airflow, simulate_days
+from tests.serving.pages.conftest import browser as browser
+
+pytestmark = [pytest.mark.slow, pytest.mark.server]
+
+WAIT_MS = 60_000
+DAG = "ingest_watch_logs"
+
+
+def ask(airflow: RunningAirflow, path: str) -> httpx.Response:
+    url = airflow.stack.endpoints["api-server"].url
+    token = httpx.get(f"{url}/auth/token", timeout=60).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"{url}{path}", headers=headers, timeout=60, follow_redirects=True)
+
+
+def check_navigation(browser: Browser, url: str, serving_url: str) -> None:
+    """A person opens the menu and finds the frame with the page of serving."""
+    page = browser.new_context().new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.goto(url)
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="Recall explorer").click()
+    expect(page.get_by_title("Recall explorer")).to_have_attribute(
+        "src", f"{serving_url}/explore", timeout=WAIT_MS
+    )
+    assert page.url.endswith("/plugin/recall-explorer")
+    page.context.close()
+
+
+def test_a_red_validation_leads_to_its_data_docs_and_the_navigation_to_the_pages_of_serving(
+    tmp_path: Path, browser: Browser
+) -> None:
+    settings = Settings(home=tmp_path)
+    simulate_days(settings, 1)
+    with running_airflow(settings, [DAG], more={"FACET_VALIDATION__MAX_SILENT_HOURS": "0.000001"}) as airflow:
+        url, serving_url = (airflow.stack.all_endpoints[name].url for name in ("api-server", "serving"))
+        serving_url = serving_url.removesuffix("/docs")
+        airflow.client.unpause(DAG)  # the schedule ingests yesterday
+        [run] = airflow.wait(lambda runs: bool(runs) and runs[0]["state"] == "failed", seconds=240)
+
+        [plugin] = [
+            p for p in ask(airflow, "/api/v2/plugins").json()["plugins"] if p["name"] == "facet_views"
+        ]
+        views = {view["url_route"]: view["href"] for view in plugin["external_views"]}
+        assert views == {
+            "recall-explorer": f"{serving_url}/explore",
+            "recall-operations": f"{serving_url}/ops",
+        }
+        check_navigation(browser, url, serving_url)
+
+        tasks = {task["task_id"]: task for task in airflow.client.tasks()}
+        assert (tasks["stage"]["state"], tasks["validate"]["state"]) == ("success", "failed")
+        assert "landing_day" in airflow.client.log_tail(tasks["stage"])
+        path = f"/api/v2/dags/{DAG}/dagRuns/{run['dag_run_id']}/taskInstances/validate/links"
+        links = ask(airflow, path).json()["extra_links"]
+        assert {name for name, link in links.items() if link} == {"Data Docs"}
+        assert links["Data Docs"].startswith(f"{url}/facet/reports/data_docs/")
+        page = ask(airflow, links["Data Docs"].removeprefix(url))
+        assert (page.status_code, "Great Expectations" in page.text) == (200, True)
+        assert httpx.get(links["Data Docs"], timeout=60).status_code == 401
+        assert ask(airflow, "/facet/reports/..%2Fairflow%2Fsecrets.json").status_code == 404
