@@ -34,6 +34,8 @@ from jaxtyping import Bool, Float, Int64
 from features.bundle import open_bundle
 from features.capacity import DEFAULT_CAPACITY, Capacity
 from features.lake import Lake
+from features.merge_config import NO_CAP, ImpressionCap
+from features.positives import PositiveRule
 from features.settings import Settings
 from training.catalogue import Catalogue
 from training.dataset import IdLists, WatchLog
@@ -50,6 +52,7 @@ from training.metrics import (
     mean_pairwise_jaccard,
     ndcg_at,
     num_distinct,
+    pairwise_cosines,
     recall_at,
 )
 from training.ranked import Past, Ranked, Ranker
@@ -73,6 +76,8 @@ class Judgement:
     """Every metric that single users have, by name; NaN for users that it says nothing of."""
     groups: dict[str, dict[str, Metrics]] = field(default_factory=dict)
     """Grouping to group to the means of ``per_user``, ``num_users`` and ``num_targets``; empty groups too."""
+    cosines: Float[np.ndarray, "K K"] | None = None
+    """Cosine between every two interests, mean over users with a known history; ``None`` without any."""
 
 
 def evaluate(bundle_path: Path, start: datetime, end: datetime, *, settings: Settings) -> Metrics:
@@ -96,15 +101,30 @@ def judge_bundle(
         capacity: which interests are searched.
     """
     bundle = open_bundle(bundle_path)
-    log = WatchLog(Lake(settings), end, bundle.manifest.rule)
+    ranker = open_ranker(bundle, capacity=capacity)
+    return judge_ranker(ranker, bundle.manifest.rule, start, end, settings=settings, half=half)
+
+
+def judge_ranker(
+    ranker: Ranker,
+    rule: PositiveRule,
+    start: datetime,
+    end: datetime,
+    *,
+    settings: Settings,
+    half: Half = "all",
+    cap: ImpressionCap = NO_CAP,
+) -> Judgement:
+    """The same for anything that ranks: several bundles and their merge, or a release.
+
+    Args:
+        rule: of positives, which the histories and the targets follow.
+        cap: what was shown often enough before ``start`` is left out.
+    """
+    log = WatchLog(Lake(settings), end, rule)
     targets = log.targets(start, end)
     users = targets.keys[in_half(targets.keys, half)]
-    return judge(
-        open_ranker(bundle, capacity=capacity),
-        Past.read(log, start),
-        part_of(targets, users),
-        Catalogue.read(log),
-    )
+    return judge(ranker, Past.read(log, start, cap), part_of(targets, users), Catalogue.read(log))
 
 
 def in_half(user_ids: Int64[np.ndarray, " B"], half: Half) -> Bool[np.ndarray, " B"]:
@@ -161,6 +181,8 @@ class _Tally:
         self._columns: dict[str, _Column] = {}
         self._exposures = np.zeros(len(catalogue), dtype=np.int64)
         self._num_won = np.zeros(0, dtype=np.int64)
+        self._cosines = np.zeros((0, 0))
+        self._num_known = 0
 
     def add(self, user_ids: Int64[np.ndarray, " B"], ranked: Ranked) -> None:
         """Count one block."""
@@ -192,9 +214,9 @@ class _Tally:
             for name, grouping in groupings.items()
         }
         per_user = {name: np.where(applies, values, np.nan) for name, (values, applies) in columns.items()}
-        return Judgement(
-            metrics, self._targets.keys, per_user.get(MAIN_METRIC, np.empty(0)), per_user, groups
-        )
+        cosines = self._cosines / self._num_known if self._num_known else None
+        main = per_user.get(MAIN_METRIC, np.empty(0))
+        return Judgement(metrics, self._targets.keys, main, per_user, groups, cosines)
 
     def _add_shown(self, top: Int64[np.ndarray, "B N"]) -> None:
         places = self._catalogue.places_of(top)
@@ -214,6 +236,10 @@ class _Tally:
         self._keep("searches", searched.sum(axis=1), known)
         if num_interests > 1:
             self._keep("mean_cosine", mean_pairwise_cosine(interests), known)
+        if not len(self._cosines):
+            self._cosines = np.zeros((num_interests, num_interests))
+        self._cosines += pairwise_cosines(interests)[known].sum(axis=0, dtype=np.float64)
+        self._num_known += int(known.sum())
         overlap = mean_pairwise_jaccard(found[:, :, :MAIN_CUTOFF], searched)
         self._keep("list_overlap", overlap, ~np.isnan(overlap))
         effective = effective_interests(ranked.lists.interests[:, :MAIN_CUTOFF], num_interests)

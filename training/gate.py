@@ -17,13 +17,14 @@ import structlog
 from features.bundle import RANKING_KIND, Manifest, open_bundle
 from features.errors import BadInputError
 from features.lake import Lake
+from features.log_table import log_table
 from features.settings import Settings
 from features.task_metrics import GATE_COSINE, GATE_COVERAGE, GATE_PASSED, GATE_RECALL, record
 from training.build import build_bundle
 from training.evaluation import Judgement, judge_bundle
 from training.intervals import paired_interval
 from training.metrics import MAIN_METRIC, MAX_MEAN_COSINE, Metrics
-from training.models import Run
+from training.models import SUPPLEMENTS, Run
 from training.models.popularity import PopularityConfig
 from training.tracking import NoTracker
 
@@ -47,6 +48,8 @@ class Verdict:
     """Of the champion, or of popularity trained on the same days; empty when nothing was compared."""
     interval: tuple[float, float] | None = None
     """95% interval of the relative change of ``recall_at_50`` against the reference."""
+    judgement: Judgement | None = None
+    """All of the candidate's figures, for plots."""
 
 
 def judge(
@@ -54,8 +57,8 @@ def judge(
 ) -> Verdict:
     """Judge ``candidate`` on the targets in [start, end).
 
-    A ``ranking`` bundle is the fallback and only has to be sane; others are compared with ``champion``, or
-    with popularity if there is none.
+    A ``ranking`` bundle is the fallback and only has to be sane, as do the ``SUPPLEMENTS``; others are
+    compared with ``champion``, or with popularity if there is none.
 
     Raises:
         BadInputError: one of the bundles was trained on the judged days.
@@ -63,14 +66,15 @@ def judge(
     manifest = _unspoilt(candidate, start)
     ours = judge_bundle(candidate, start, end, settings=settings)
     reasons = sanity_problems(ours.metrics)
-    if manifest.kind == RANKING_KIND:
-        verdict = Verdict(not reasons, reasons, ours.metrics)
+    if manifest.kind == RANKING_KIND or manifest.model in SUPPLEMENTS:
+        verdict = Verdict(not reasons, reasons, ours.metrics, judgement=ours)
     else:
         theirs = _reference(champion, manifest, start, end, settings)
         interval = paired_interval(ours, theirs)
         reasons += comparison_problems(ours.metrics, theirs.metrics, interval)
-        verdict = Verdict(not reasons, reasons, ours.metrics, theirs.metrics, interval)
+        verdict = Verdict(not reasons, reasons, ours.metrics, theirs.metrics, interval, ours)
     _record(manifest.model, verdict)
+    log_table(f"gate: {manifest.model}/{manifest.version} on {start:%Y-%m-%d}", comparison(verdict))
     log.info("gate passed" if verdict.passed else "gate refused", bundle=str(candidate), reasons=reasons,
              interval=verdict.interval)  # fmt: skip
     return verdict
@@ -102,6 +106,14 @@ def comparison_problems(ours: Metrics, theirs: Metrics, interval: tuple[float, f
     if not (ours["coverage"] or 0) >= lowest:
         problems.append(f"coverage is {ours['coverage']:.4f}; half of the reference's is {lowest:.4f}")
     return problems
+
+
+def comparison(verdict: Verdict) -> list[dict[str, str | float | None]]:
+    """For a table: each metric of the candidate beside the reference's."""
+    return [
+        {"metric": name, "candidate": value, "reference": verdict.reference.get(name)}
+        for name, value in verdict.candidate.items()
+    ]
 
 
 def _record(model: str, verdict: Verdict) -> None:

@@ -288,3 +288,4 @@ def _track(name: str, table: list[dict[str, Any]], settings: Settings, training:
             tracker.log_params({"row": line["name"], "model": line["model"], "seeds": line["seeds"]})
             tracker.log_metrics({k: v for k, v in line.items() if isinstance(v, float)})
             tracker.set_tag("bundle", line["bundles"][0])
+            tracker.log_table(table, "leaderboard")

@@ -78,11 +78,16 @@ def gini(exposures: Int64[np.ndarray, " V"]) -> float:
 
 def mean_pairwise_cosine(interests: Float32[np.ndarray, "B K D"]) -> Float[np.ndarray, " B"]:
     """Cosine between two different interests, averaged over the pairs of each user; K is at least 2."""
-    unit = interests / np.maximum(np.linalg.norm(interests, axis=2, keepdims=True), 1e-12)
-    cosines = unit @ unit.transpose(0, 2, 1)  # (B, K, K)
+    cosines = pairwise_cosines(interests)
     num_interests = interests.shape[1]
     off_diagonal = cosines.sum(axis=(1, 2)) - np.trace(cosines, axis1=1, axis2=2)
     return off_diagonal / (num_interests * (num_interests - 1))
+
+
+def pairwise_cosines(interests: Float32[np.ndarray, "B K D"]) -> Float32[np.ndarray, "B K K"]:
+    """Cosine between every two interests of each user; an interest of zeros has 0 with all."""
+    unit = interests / np.maximum(np.linalg.norm(interests, axis=2, keepdims=True), 1e-12)
+    return unit @ unit.transpose(0, 2, 1)
 
 
 def mean_pairwise_jaccard(

@@ -16,11 +16,12 @@ from features.settings import Settings
 from training.build import build_bundle
 from training.config import ModelConfig, parse_overrides
 from training.errors import GateRefusedError
-from training.gate import judge
+from training.gate import Verdict, comparison, judge
 from training.group import Group
 from training.models import Run, find_model
+from training.run_plots import plots_of
 from training.settings import TRACKING_OFF, TrainingSettings
-from training.tracking import tracked_run
+from training.tracking import tracked_run, tracker_of
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +121,7 @@ def _train(
         seconds = time.perf_counter() - started
         tracker.log_metrics({"seconds": seconds})
         tracker.set_tag("bundle", str(path))
+        tracker.register(path)
     log.info("bundle written", model=model, bundle=str(path), seconds=round(seconds, 1))
     return path
 
@@ -155,9 +157,21 @@ def train_and_judge(
         model, start, settings=settings, overrides=overrides, show_progress=False, training=training
     )
     verdict = judge(bundle, champion, start, end, settings=settings)
+    _track(bundle, verdict, settings, training or TrainingSettings())
     if not verdict.passed:
         raise GateRefusedError(f"{bundle} is not released: {'; '.join(verdict.reasons)}")
     return bundle
+
+
+def _track(bundle: Path, verdict: Verdict, settings: Settings, training: TrainingSettings) -> None:
+    """Put what the gate found beside the run's own figures."""
+    tracker = tracker_of(bundle, settings=settings, training=training)
+    tracker.set_tag("gate", "passed" if verdict.passed else "; ".join(verdict.reasons))
+    tracker.log_metrics({f"gate_{name}": value for name, value in verdict.candidate.items()})
+    tracker.log_table(comparison(verdict), "gate")
+    if verdict.judgement is not None:
+        for name, figure in plots_of(open_bundle(bundle), verdict.judgement):
+            tracker.log_figure(figure, name)
 
 
 def _flat(config: ModelConfig) -> dict[str, object]:

@@ -7,6 +7,15 @@ import pytest
 from features.capacity import Capacity
 from features.errors import BadInputError
 from features.settings import Settings
+from tests.serving.pages.conftest import (
+    DESKTOP,
+    PHONE,
+    OpenPage,
+    scrolls_sideways,
+    serious_findings,
+)
+from tests.serving.pages.conftest import browser as browser
+from tests.serving.pages.conftest import open_page as open_page
 from tests.training.logs import planted_log
 from training.evaluation import judge_bundle
 from training.leaderboard import Leaderboard, LeaderboardConfig, Result, read_config, run_leaderboard
@@ -96,3 +105,15 @@ def test_the_page_holds_the_table_groups_and_plots_and_loads_nothing(planted: Se
     assert "recall_at_50 by history" in text
     assert "<script" not in text
     assert "src=" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (DESKTOP, True), (PHONE, False)])
+def test_the_page_can_be_read_by_everybody_in_light_and_dark_and_on_a_phone(
+    planted: Settings, open_page: OpenPage, size: tuple[int, int], dark: bool
+) -> None:
+    path = write_page(board(config_of(ALL_DAYS, ONE_DAY), planted), "two", planted.root / "page.html")
+    page = open_page(path.as_uri(), size=size, dark=dark)
+    assert serious_findings(page) == []
+    assert not scrolls_sideways(page)
