@@ -3,40 +3,34 @@
 ``FACET_HOME/catalogue/<model>/<version>.parquet`` holds a row per video that is new, changed, or not to be
 shown any more: ``video_id``, the attributes of a bundle's items, ``is_online``, ``vector``, which is null
 where the bundle's own still holds or nothing is known to make one of, and ``stand_in``. The file is replaced
-as a whole; serving, the index and ``recall-batch`` read a bundle through it (``LiveItems``), so that all of
-them know the same videos.
-
-An extractor reads rows of its own tables. A new video of a history goes through the item encoder, too, and
-is read as the known video that its vector is nearest to (``history_vocabulary``).
+as a whole; serving, the index and ``recall-batch`` read a bundle through it (``features/live_items.py``), so
+that all of them know the same videos.
 
 A video that any snapshot listed and that is not online in the newest one is not shown. One that no snapshot
 ever listed is left as the bundle has it.
 
-Shape letters: V videos of the bundle, C videos with a row in the overlay, R videos shown, D dimensions,
-N any videos.
+Shape letters: N any videos, D dimensions.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32, Int64
 
-from features.bundle import ATTRIBUTES, INTERESTS_KIND, STORED_INTERESTS_KIND, Bundle, Manifest
+from features.bundle import ATTRIBUTES, INTERESTS_KIND, STORED_INTERESTS_KIND, Bundle
 from features.item_encoder import encode_videos
 from features.lake import Lake, connect
 from features.schema import IS_ONLINE, PAD_ROW, SCHEMAS, VECTOR, VIDEO_ID, VIDEOS
 from features.settings import Settings
 from features.stage import write_parquet
 from features.trend import has_trend
-from features.vocabulary import Vocabulary
 
 KINDS_WITH_ITEMS: Final = (INTERESTS_KIND, STORED_INTERESTS_KIND)
 """Kinds of bundles that hold items, and so can have an overlay."""
@@ -73,31 +67,6 @@ class Snapshot:
     """Those that some day up to this one listed and that are not online on it."""
 
 
-@runtime_checkable
-class VectorTable(Protocol):
-    """What a collection is filled from: a bundle as it was trained, or its videos of today."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """Of the bundle."""
-        ...
-
-    @property
-    def items(self) -> pa.Table:
-        """As ``item_vectors.parquet``."""
-        ...
-
-    @property
-    def vectors(self) -> Float32[np.ndarray, "V D"]:
-        """Of ``items``."""
-        ...
-
-    @property
-    def video_ids(self) -> Int64[np.ndarray, " V"]:
-        """Of ``items``."""
-        ...
-
-
 def read_snapshot(settings: Settings, day: str | None = None) -> Snapshot | None:
     """The newest curated videos up to ``day``; ``None`` if there are none."""
     lake = Lake(settings)
@@ -127,20 +96,6 @@ def read_overlay(settings: Settings, bundle: str) -> pa.Table | None:
     return pq.read_table(path) if path.exists() else None
 
 
-def live_items(bundles: Mapping[str, Bundle], settings: Settings) -> dict[str, "LiveItems"]:
-    """The videos of today of each channel whose bundle has items."""
-    return {
-        name: LiveItems.read(bundle, settings)
-        for name, bundle in bundles.items()
-        if bundle.manifest.kind in KINDS_WITH_ITEMS
-    }
-
-
-def as_trained(bundles: Mapping[str, Bundle]) -> dict[str, "LiveItems"]:
-    """The same without overlays."""
-    return {name: LiveItems(b) for name, b in bundles.items() if b.manifest.kind in KINDS_WITH_ITEMS}
-
-
 def overlay_stamps(settings: Settings, bundles: Iterable[str]) -> tuple[int | None, ...]:
     """What changes when an overlay of these bundles is replaced; costs no reading."""
     paths = (overlay_path(settings, bundle) for bundle in bundles)
@@ -154,7 +109,7 @@ def renew_overlay(settings: Settings, bundle: Bundle, snapshot: Snapshot) -> pa.
     """
     before = read_overlay(settings, bundle.name)
     overlay = overlay_of(bundle, snapshot, before)
-    if before is None or not (before.equals(overlay) and _day_of(before) == snapshot.day):
+    if before is None or not (before.equals(overlay) and day_of_overlay(before) == snapshot.day):
         write_parquet(overlay, overlay_path(settings, bundle.name))
     return overlay
 
@@ -193,147 +148,8 @@ def overlay_of(bundle: Bundle, snapshot: Snapshot, before: pa.Table | None = Non
     return table.replace_schema_metadata({DAY: snapshot.day.encode()})
 
 
-class LiveItems:
-    """The videos of a bundle as they are today: its own ones and its overlay.
-
-    ``vocabulary``, ``items`` and ``vectors`` are those of the videos that may be shown. Their rows are not
-    those of ``bundle.vocabulary``, which the extractor reads.
-
-    Args:
-        overlay: ``None`` leaves everything as it was trained.
-    """
-
-    def __init__(self, bundle: Bundle, overlay: pa.Table | None = None) -> None:
-        self.bundle = bundle
-        self._overlay = OVERLAY_SCHEMA.empty_table() if overlay is None else overlay
-        self._changed = self._overlay.filter(pc.field(IS_ONLINE))
-        own = bundle.vocabulary.rows_of(self._changed[VIDEO_ID].to_numpy())
-        is_shown = ~np.isin(bundle.video_ids, self.hidden)
-        places = np.arange(len(bundle.video_ids))  # (V,); beyond V: rows of the overlay
-        num_known = len(places)
-        is_own = own != PAD_ROW
-        later = num_known + np.arange(len(own))
-        attributes = places.copy()
-        attributes[own[is_own] - 1] = later[is_own]
-        has_new = self._changed[VECTOR].is_valid().to_numpy()
-        vectors = places.copy()
-        vectors[own[is_own & has_new] - 1] = later[is_own & has_new]
-        self._attribute_places = np.concatenate([attributes[is_shown], later[~is_own]])
-        self._vector_places = np.concatenate([vectors[is_shown], np.where(has_new, later, -1)[~is_own]])
-
-    @classmethod
-    def read(cls, bundle: Bundle, settings: Settings) -> "LiveItems":
-        """With the overlay that there is now."""
-        return cls(bundle, read_overlay(settings, bundle.name))
-
-    @property
-    def name(self) -> str:
-        """``<model>/<version>`` of the bundle."""
-        return self.bundle.name
-
-    @property
-    def day(self) -> str | None:
-        """Day of the snapshot behind the overlay; ``None`` without one."""
-        return _day_of(self._overlay)
-
-    @cached_property
-    def hidden(self) -> Int64[np.ndarray, " N"]:
-        """Videos that nobody is shown, whoever finds them; ascending."""
-        return self._overlay.filter(~pc.field(IS_ONLINE))[VIDEO_ID].to_numpy()
-
-    @cached_property
-    def items(self) -> pa.Table:
-        """Ids and attributes."""
-        both = [part.select(list(COLUMNS)) for part in (self.bundle.items, self._changed)]
-        return pa.concat_tables([part.cast(both[0].schema) for part in both]).take(self._attribute_places)
-
-    @cached_property
-    def video_ids(self) -> Int64[np.ndarray, " R"]:
-        """Ids in the order of ``items``: the bundle's order of popularity, then those that came later."""
-        return self.items[VIDEO_ID].to_numpy()
-
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        """Ids to rows of ``items``."""
-        return Vocabulary(self.video_ids)
-
-    @cached_property
-    def history_vocabulary(self) -> "HistoryVocabulary":
-        """Ids of watched videos to rows of the extractor's tables."""
-        later = self._changed.filter(pc.field(STAND_IN).is_valid())
-        ids, stand_ins = later[VIDEO_ID].to_numpy(), later[STAND_IN].to_numpy()
-        return HistoryVocabulary(self.bundle.vocabulary, ids, stand_ins)
-
-    @cached_property
-    def is_searched(self) -> Bool[np.ndarray, " R"]:
-        """Which of them have a vector, and so can be found by one."""
-        return self._vector_places >= 0
-
-    @cached_property
-    def vectors(self) -> Float32[np.ndarray, "R D"]:
-        """Zeros where there is none."""
-        nothing = np.zeros((1, self.bundle.manifest.dim), dtype=np.float32)
-        return np.concatenate([self.bundle.vectors, self._new_vectors(), nothing])[self._vector_places]
-
-    @cached_property
-    def indexed(self) -> "IndexedVideos":
-        """What the collection of the bundle holds."""
-        return IndexedVideos(self)
-
-    def _new_vectors(self) -> Float32[np.ndarray, "C D"]:
-        column = self._changed[VECTOR].combine_chunks()
-        vectors = np.zeros((len(column), self.bundle.manifest.dim), dtype=np.float32)
-        found = column.is_valid().to_numpy(zero_copy_only=False)
-        vectors[found] = column.drop_null().flatten().to_numpy().reshape(-1, vectors.shape[1])
-        return vectors
-
-
-class HistoryVocabulary(Vocabulary):
-    """The vocabulary of a bundle, in which later videos have the rows of others.
-
-    Args:
-        later_ids: videos outside the vocabulary.
-        stand_ins: a video of the vocabulary for each.
-    """
-
-    def __init__(
-        self, vocabulary: Vocabulary, later_ids: Int64[np.ndarray, " N"], stand_ins: Int64[np.ndarray, " N"]
-    ) -> None:
-        super().__init__(vocabulary.video_ids)
-        self._later = Vocabulary(later_ids)
-        self._rows_of_later = np.concatenate([[PAD_ROW], vocabulary.rows_of(stand_ins)])
-
-    def rows_of(self, video_ids: Int64[np.ndarray, "*S"]) -> Int64[np.ndarray, "*S"]:
-        """See ``Vocabulary``; ``PAD_ROW`` where nothing is known of a video."""
-        rows = super().rows_of(video_ids)
-        return np.where(rows == PAD_ROW, self._rows_of_later[self._later.rows_of(video_ids)], rows)
-
-
-class IndexedVideos:
-    """Those of ``LiveItems`` that have a vector, as a ``VectorTable``."""
-
-    def __init__(self, live: LiveItems) -> None:
-        self.manifest = live.bundle.manifest
-        self._live = live
-
-    @cached_property
-    def items(self) -> pa.Table:
-        """See ``VectorTable``."""
-        column = pa.FixedSizeListArray.from_arrays(pa.array(self.vectors.ravel()), self.manifest.dim)
-        return self._live.items.filter(pa.array(self._live.is_searched)).add_column(1, VECTOR, column)
-
-    @cached_property
-    def vectors(self) -> Float32[np.ndarray, "V D"]:
-        """See ``VectorTable``."""
-        return self._live.vectors[self._live.is_searched]
-
-    @cached_property
-    def video_ids(self) -> Int64[np.ndarray, " V"]:
-        """See ``VectorTable``."""
-        return self._live.video_ids[self._live.is_searched]
-
-
-def _day_of(overlay: pa.Table) -> str | None:
+def day_of_overlay(overlay: pa.Table) -> str | None:
+    """Day of the snapshot behind it; ``None`` without one."""
     day = (overlay.schema.metadata or {}).get(DAY)
     return None if day is None else day.decode()
 

@@ -16,8 +16,8 @@ from jaxtyping import Float32, Int64
 from features.arrange import NO_TAG, NO_UPLOADER, FactsOf, VideoFacts
 from features.bundle import Bundle
 from features.errors import BadInputError
+from features.live_items import LiveItems
 from features.merge_config import INTERESTS
-from features.overlay import LiveItems
 from features.schema import PAD_ROW, TAG_IDS, UPLOADER_ID
 
 MAX_TAGS: Final = 16

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64
 
 from features.bundle import Bundle
 from features.filters import VideoFilters
-from features.overlay import LiveItems
+from features.live_items import LiveItems
 from features.schema import DURATION_SECONDS, PAD_ROW, TAG_IDS, UPLOADER_ID
 from features.trend import has_trend
 from features.video_facts import BundleFacts

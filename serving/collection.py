@@ -17,7 +17,7 @@ from jaxtyping import Float32, Int64
 
 from features.bundle import ATTRIBUTES, Manifest
 from features.filters import VideoFilters
-from features.overlay import VectorTable
+from features.live_items import VectorTable
 from features.schema import (
     CATEGORY,
     DURATION_SECONDS,
@@ -74,7 +74,7 @@ def search_parameters(num_videos: int, limit: int) -> dict[str, Any]:
     """How an index of that size is searched; HNSW needs at least ``limit`` places in its beam."""
     if num_videos < FLAT_BELOW:
         return {"metric_type": "IP"}
-    return {"metric_type": "IP", "params": {"ef": max(128, 2 * limit)}}
+    return {"metric_type": "IP", "params": {"ef": max(256, 2 * limit)}}
 
 
 def build_collection(connection: MilvusConnection, bundle: VectorTable, *, timeout_seconds: float) -> None:

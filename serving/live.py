@@ -1,14 +1,19 @@
 """The recaller of the release that is live, and those of the arms of an experiment: follows the pointer and
 swaps one reference.
 
-The new release is opened and warmed beside the old one. A request takes the reference once, so it is
-answered by one release from beginning to end; the old one goes when its last request is done.
+The new release is opened beside the old one and answers the users of the last requests, unseen, before the
+reference is swapped: so it is warm, and one whose parts do not belong together never answers. A request takes
+the reference once, so it is answered by one release from beginning to end; the old one goes when its last
+request is done.
 """
 
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import sqlalchemy as sa
@@ -20,16 +25,21 @@ from features.experiment import Arm, Experiment, running_experiment
 from features.overlay import overlay_stamps
 from features.release import Release, current_release, find_release, open_registry
 from features.settings import Settings
-from serving.errors import NoReleaseError
+from serving.errors import NoReleaseError, ReleaseMismatchError
 from serving.index_checks import WatchedIndex
 from serving.lookup import TimedLookup, open_lookup
 from serving.metrics import Metrics
 from serving.milvus import MilvusConnection
 from serving.recall import Hidden, Recaller, open_recaller
 from serving.release import SERVABLE, UNSERVABLE, Entry, ReleaseWriter
+from serving.result import LeftOut
 from serving.settings import ServingSettings
 
 log = structlog.get_logger(__name__)
+
+REPLAYED_USERS: Final = 64
+REPLAY_SECONDS: Final = 2.0
+"""Longest warm-up: a flip should reach all processes within seconds, whatever the index is busy with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class LiveRecaller:
         self._connection = MilvusConnection(serving_settings)
         self._recaller: Recaller | None = None
         self._trial = Trial(None, None, {})
+        self._asked_lately: deque[int] = deque(maxlen=REPLAYED_USERS)
         self._refreshing = threading.Lock()
         self._compared: Recaller | None = None
         self._comparing = threading.Lock()
@@ -89,6 +100,7 @@ class LiveRecaller:
         Raises:
             NoReleaseError: see ``recaller``.
         """
+        self._asked_lately.append(user_id)
         trial = self._trial  # once: a flip in between must not mix two experiments
         arm = trial.experiment.arm_of(user_id) if trial.experiment else None
         if arm is None or arm.name not in trial.recallers:
@@ -118,7 +130,8 @@ class LiveRecaller:
             names = ", ".join(entry.version for entry in self.kept_releases()) or "none"
             raise NoReleaseError(f"release {version} is not kept; there are {names}")
         with self._comparing:
-            if self._compared is None or self._compared.release.version != version:
+            opened = self._compared
+            if opened is None or opened.release.version != version or not self._is_current(opened):
                 self._compared = self._open(release)
             return self._compared
 
@@ -161,7 +174,7 @@ class LiveRecaller:
         is_same = self._recaller is not None and _is_same(self._recaller.release, release)
         if is_same and self._is_current(self._recaller):
             return False
-        self._recaller = self._open(release)
+        self._recaller = self._open_warm(release)
         if is_same:
             log.info("catalogue renewed", version=release.version, videos=len(self._recaller.catalogue))
             return False
@@ -200,7 +213,23 @@ class LiveRecaller:
             arm.merge.require_fit(release.bundles)
             release = replace(release, merge=arm.merge)
         is_live = release.version == live.version and release.merge == live.merge
-        return None if is_live else self._open(release)
+        return None if is_live else self._open_warm(release)
+
+    def _open_warm(self, release: Release) -> Recaller:
+        """Opened, and asked for the users of the last requests.
+
+        Raises:
+            ReleaseMismatchError: what it found was not of this release.
+        """
+        recaller, started, num_users = self._open(release), time.monotonic(), 0
+        for user_id in dict.fromkeys(reversed(self._asked_lately.copy())):
+            if time.monotonic() - started > REPLAY_SECONDS:
+                break
+            if LeftOut.MISMATCH in recaller.recall(user_id).left_out.values():
+                raise ReleaseMismatchError(f"an index of release {release.version} holds another release")
+            num_users += 1
+        log.info("release warm", version=release.version, users=num_users, seconds=time.monotonic() - started)
+        return recaller
 
     def _open(self, release: Release) -> Recaller:
         return open_recaller(

@@ -22,9 +22,10 @@ from features.errors import StoreUnavailableError
 from features.filters import NO_FILTERS, VideoFilters
 from features.history import History
 from features.impressions import capped_videos
+from features.live_items import live_items
 from features.merge import NO_VIDEO, fuse, nothing
 from features.merge_config import INTERESTS, POPULAR, Arrangement, MergeConfig
-from features.overlay import live_items, overlay_stamps
+from features.overlay import overlay_stamps
 from features.penalty import is_disliked, penalties_of
 from features.popular import PopularVideos
 from features.release import Release, current_release, open_registry

@@ -11,14 +11,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from features.bundle import Bundle, open_bundle
-from features.overlay import (
-    KINDS_WITH_ITEMS,
-    LiveItems,
-    Snapshot,
-    drop_overlays,
-    read_snapshot,
-    renew_overlay,
-)
+from features.live_items import LiveItems
+from features.overlay import KINDS_WITH_ITEMS, Snapshot, drop_overlays, read_snapshot, renew_overlay
 from features.release import open_registry
 from features.settings import Settings
 from serving.collection import build_collection, collection_name, count_rows
@@ -26,6 +20,7 @@ from serving.embedded import milvus_server
 from serving.milvus import MilvusConnection
 from serving.publisher_lock import publisher_lock
 from serving.release import SERVABLE, ReleaseWriter
+from serving.samples import sampled_queries
 from serving.settings import ServingSettings
 from serving.upserts import OnBatch, Synced, nothing_to_do, sync_collection
 from serving.verify import verify_collection
@@ -76,7 +71,8 @@ def renew_catalogue(
                 videos = items_of_today(bundle, snapshot, settings)
                 done[name] = fill_collection(connection, videos, timeout_seconds=timeout, on_batch=on_batch)
                 collection = collection_name(bundle.manifest)
-                verify_collection(connection, collection, videos.indexed, timeout_seconds=timeout)
+                queries = sampled_queries(bundle, videos.indexed, settings)
+                verify_collection(connection, collection, videos.indexed, queries, timeout_seconds=timeout)
     return Renewal(snapshot.day, done)
 
 

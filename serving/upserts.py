@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from features.bundle import ATTRIBUTES
-from features.overlay import VectorTable
+from features.live_items import VectorTable
 from features.schema import VIDEO_ID
 from serving.collection import INSERT_ROWS, attribute_rows, row_batches
 from serving.milvus import MilvusConnection

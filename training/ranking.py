@@ -20,9 +20,9 @@ from jaxtyping import Float32, Int64
 from features.bundle import EXTRACTOR, NEIGHBOURS_KIND, RANKING_KIND, STORED_INTERESTS_KIND, Bundle
 from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Pruner, count_positives
 from features.history import HistoryBatch, pad_histories
+from features.live_items import LiveItems
 from features.merge import NO_VIDEO, Merged
 from features.neighbours import Neighbours
-from features.overlay import LiveItems
 from features.profile import ProfileVocabulary, profile_of
 from features.schema import SCORE, SEGMENT, VIDEO_ID
 from features.vocabulary import Vocabulary

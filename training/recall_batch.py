@@ -18,9 +18,9 @@ from features.bundle import open_bundle
 from features.channels import open_channels, reopen_channels
 from features.errors import BadInputError
 from features.lake import Lake
+from features.live_items import live_items
 from features.merge import NO_VIDEO, Merged
 from features.merge_config import NO_CAP, ImpressionCap, MergeConfig, parse_merge, read_merge_config
-from features.overlay import live_items
 from features.positives import PositiveRule
 from features.release import current_release, find_release, open_registry
 from features.schema import INTEREST, RANK, SCORE, USER_ID, VIDEO_ID

@@ -21,9 +21,9 @@ from features.bundle import Bundle
 from features.channels import open_channels
 from features.errors import BadInputError
 from features.lake import Lake
+from features.live_items import LiveItems, as_trained
 from features.merge import NO_VIDEO, Merged, fuse
 from features.merge_config import INTERESTS, Fusion, MergeConfig
-from features.overlay import LiveItems, as_trained
 from features.penalty import is_disliked, penalties_of
 from features.popular import NOBODY, PopularVideos
 from features.positives import PositiveRule

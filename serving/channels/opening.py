@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from features.bundle import INTERESTS_KIND, NEIGHBOURS_KIND, STORED_INTERESTS_KIND, Bundle
+from features.live_items import LiveItems
 from features.neighbours import Neighbours
-from features.overlay import LiveItems
 from features.popular import PopularVideos
 from features.release import Release
 from features.user_vectors import StoredVectors

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from features.bundle import Bundle, open_bundle
+from features.live_items import LiveItems
 from features.overlay import (
-    LiveItems,
     drop_overlays,
     overlay_path,
     overlay_stamps,

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.bundle import Manifest, vectors_of
-from features.overlay import VectorTable
+from features.live_items import VectorTable
 from features.schema import VIDEO_ID
 from serving.collection import build_collection, collection_name
 from serving.milvus import MilvusConnection

@@ -11,8 +11,8 @@ import pytest
 
 from features.bundle import item_table, open_bundle
 from features.filters import VideoFilters
+from features.live_items import VectorTable
 from features.merge import NO_VIDEO
-from features.overlay import VectorTable
 from features.schema import (
     CATEGORY,
     DURATION_SECONDS,
