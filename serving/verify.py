@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from features.overlay import VectorTable
+from features.live_items import VectorTable
 from serving.collection import count_rows, read_vectors
 from serving.errors import VerificationError
 from serving.index import ExactIndex
