@@ -132,8 +132,8 @@ class LiveRecaller:
         with self._comparing:
             opened = self._compared
             if opened is None or opened.release.version != version or not self._is_current(opened):
-                self._compared = self._open(release)
-            return self._compared
+                opened = self._compared = self._open(release)
+            return opened
 
     def refresh(self) -> bool:
         """Follow the pointer and the experiment; true if another release answers from now on.
