@@ -18,6 +18,7 @@ from features.errors import FacetError
 from features.history import History
 from features.lake import Lake, connect
 from features.schema import (
+    CATEGORY,
     DURATION_SECONDS,
     EVENT_TIME,
     TITLE,
@@ -42,6 +43,7 @@ class VideoText:
 
     title: str | None
     duration_seconds: float | None
+    category: str | None
 
 
 class Curated:
@@ -57,11 +59,11 @@ class Curated:
                 return {}
             newest = max(self._lake.day_counts(VIDEOS), default="")
             asked = pa.table({VIDEO_ID: pa.array(sorted(set(video_ids)), pa.int64())})
-            columns = f"{VIDEO_ID}, {TITLE}, {DURATION_SECONDS}"
+            columns = f"{VIDEO_ID}, {TITLE}, {DURATION_SECONDS}, {CATEGORY}"
             rows = self._rows(
                 VIDEOS, [newest], f"SELECT {columns} FROM rows SEMI JOIN asked USING ({VIDEO_ID})", asked
             )
-            return {video_id: VideoText(title, duration) for video_id, title, duration in rows}
+            return {video_id: VideoText(*text) for video_id, *text in rows}
         except UNREADABLE as error:
             log.warning("no titles", error=str(error))
             return {}

@@ -26,7 +26,7 @@ from serving.pages.look import Asked, Look, Looker, top_uploaders
 from serving.pages.map_figure import map_figure
 from serving.recall import Recaller
 from serving.result import Reason
-from serving.video_map import read_map
+from serving.video_map import VideoMap, read_map
 
 log = structlog.get_logger(__name__)
 
@@ -126,9 +126,9 @@ def _show(
         except FacetError as error:  # what was asked for is shown all the same
             troubles.append(f"Nothing to compare with: {error}.")
     asked = query.asked(recaller.release.merge.arrange)
-    look = looker.look(user_id, asked, recallers)
+    video_map = read_map(looker.settings, recaller.release.bundles[INTERESTS])
+    look = looker.look(user_id, asked, recallers, video_map.video_ids.tolist() if video_map else ())
     troubles = _troubles(look) + troubles
-    drawn = _map(looker, look)
     reply = page(
         request,
         "user.html",
@@ -147,7 +147,7 @@ def _show(
         max_top_n=MAX_TOP_N,
         colours=COLOURS,
         interests_channel=INTERESTS,
-        drawn=drawn,
+        drawn=_figure(video_map, look) if video_map else None,
     )
     reply.headers["Server-Timing"] = f"page;dur={1000 * (time.perf_counter() - started):.1f}"
     return reply
@@ -209,12 +209,7 @@ def _choices(live: LiveRecaller) -> list[tuple[str, str]]:
     return [*((f"{ARM}{arm}", f"arm {arm}") for arm in sorted(live.arms())), *releases]
 
 
-def _map(looker: Looker, look: Look) -> str | None:
-    """The figure, or ``None`` where nobody drew the map yet."""
-    side = look.sides[0]
-    found = read_map(looker.settings, side.recaller.release.bundles[INTERESTS])
-    if found is None:
-        return None
+def _figure(video_map: VideoMap, look: Look) -> str:
     watched = list(dict.fromkeys(watch.video.video_id for watch in look.history))
-    videos = look.videos | looker.shown(side.recaller, found.video_ids.tolist())
-    return figure(map_figure(found, side.recaller, videos, watched, side.result.interests))
+    side = look.sides[0]
+    return figure(map_figure(video_map, side.recaller, look.videos, watched, side.result.interests))

@@ -44,6 +44,7 @@ class Shown:
     title: str
     tags: list[str]
     uploader: str
+    category: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,18 @@ class Looker:
         self._truth = Truth(settings)
         self.names = Names(settings)
 
-    def look(self, user_id: int, asked: Asked, recallers: Sequence[tuple[str, Recaller]]) -> Look:
-        """Ask each of ``recallers``, by name; the first also tells the history."""
+    def look(
+        self,
+        user_id: int,
+        asked: Asked,
+        recallers: Sequence[tuple[str, Recaller]],
+        also: Sequence[int] = (),
+    ) -> Look:
+        """Ask each of ``recallers``, by name; the first also tells the history.
+
+        Args:
+            also: videos that the page names besides.
+        """
         _, first = recallers[0]
         user = _known(first, user_id)
         sides = [_ask(name, recaller, user_id, asked, user, first) for name, recaller in recallers]
@@ -126,8 +137,8 @@ class Looker:
         for side in sides:
             ids += [each.video_id for each in side.result.candidates]
             ids += [video_id for each in side.result.interests for video_id in each.nearest]
-        texts = self._curated.videos(ids)
-        videos = self.shown(first, ids, texts)
+        texts = self._curated.videos([*ids, *also])
+        videos = self._shown(first, [*ids, *also], texts)
         moment = (user.feature_time if user else None) or datetime.now(UTC)
         planted = self._truth.planted(user_id, moment)
         topics = self._truth.topics(ids) if planted else {}
@@ -140,19 +151,19 @@ class Looker:
             topics,
         )
 
-    def shown(
-        self, recaller: Recaller, video_ids: Iterable[int], texts: dict[int, VideoText] | None = None
+    def _shown(
+        self, recaller: Recaller, video_ids: Iterable[int], texts: dict[int, VideoText]
     ) -> dict[int, Shown]:
-        """What pages call each of the videos."""
         ids = list(dict.fromkeys(video_ids))
-        known = self._curated.videos(ids) if texts is None else texts
+        unknown = VideoText(None, None, None)
         attributes = recaller.catalogue.attributes(np.array(ids, dtype=np.int64))
         return {
             video_id: Shown(
                 video_id,
-                (known[video_id].title if video_id in known else None) or f"video {video_id}",
+                texts.get(video_id, unknown).title or f"video {video_id}",
                 self.names.tags(tags),
                 "" if uploader is None else f"uploader {uploader}",
+                texts.get(video_id, unknown).category,
             )
             for video_id, (tags, uploader) in zip(ids, attributes, strict=True)
         }

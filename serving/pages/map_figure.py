@@ -19,10 +19,10 @@ from serving.video_map import VideoMap
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter
 
-NUM_TAGS: Final = len(COLOURS)
-"""Tags with a colour of their own."""
-OTHERS: Final = "#8a93a1"
-NO_TAG: Final = "other tags"
+NUM_GROUPS: Final = len(COLOURS)
+"""Tags or categories with a colour of their own."""
+OTHERS: Final = "others"
+GREY: Final = "#8a93a1"
 
 
 def map_figure(
@@ -32,7 +32,7 @@ def map_figure(
     watched: Sequence[int],
     interests: Sequence[Interest],
 ) -> "Figure":
-    """Videos coloured by tag, the history as rings, each searched interest as a numbered diamond.
+    """Videos coloured by tag or category, the history as rings, each searched interest as a numbered diamond.
 
     Args:
         videos: what those of the map and of the history are called.
@@ -42,10 +42,12 @@ def map_figure(
 
     made = graph_objects.Figure(layout=_layout())
     groups = _groups([videos[int(video_id)] for video_id in found.video_ids])
-    for place, name in enumerate(dict.fromkeys([*sorted(set(groups) - {NO_TAG}), NO_TAG])):
+    for place, name in enumerate([*sorted(set(groups) - {OTHERS}), OTHERS]):
         chosen = np.flatnonzero(np.array(groups) == name)
-        colour = OTHERS if name == NO_TAG else COLOURS[place % len(COLOURS)]
-        marker = {"color": colour, "size": 5, "opacity": 0.55, "line": {"width": 0}}
+        if not len(chosen):
+            continue
+        colour = GREY if name == OTHERS else COLOURS[place % len(COLOURS)]
+        marker = {"color": colour, "size": 6, "opacity": 0.6, "line": {"width": 0}}
         texts = [_hover(videos[int(found.video_ids[i])]) for i in chosen]
         made.add_trace(_points(found.places[chosen], texts, name, marker))
     of_map = _units(recaller, found.video_ids.tolist())
@@ -83,10 +85,17 @@ def _diamonds(
 
 
 def _groups(videos: Sequence[Shown]) -> list[str]:
-    """Of each video the first of its tags that is among the most frequent ones."""
-    counts = Counter(tag for video in videos for tag in video.tags)
-    frequent = {tag for tag, _ in counts.most_common(NUM_TAGS)}
-    return [next((tag for tag in video.tags if tag in frequent), NO_TAG) for video in videos]
+    """A frequent tag of each video; its category, where few videos have such a tag."""
+    by_tag = _frequent([video.tags for video in videos])
+    by_category = _frequent([[video.category] if video.category else [] for video in videos])
+    few_have_tags = by_tag.count(OTHERS) > len(videos) / 2
+    return by_category if few_have_tags and by_category.count(OTHERS) < by_tag.count(OTHERS) else by_tag
+
+
+def _frequent(names: Sequence[Sequence[str]]) -> list[str]:
+    counts = Counter(name for own in names for name in own)
+    frequent = {name for name, _ in counts.most_common(NUM_GROUPS)}
+    return [next((name for name in own if name in frequent), OTHERS) for own in names]
 
 
 def _points(
