@@ -30,7 +30,7 @@ def noted(step: str | None, result: Any) -> Any:  # noqa: ANN401 - what the task
     from features.summaries import SUMMARIES
 
     try:
-        if step in SUMMARIES:
+        if step and step in SUMMARIES:
             log_table(f"{step}: {result}", SUMMARIES[step](result, Settings()))
         NOTED[:] = [STEPS[step](result, Settings())] if step else []
     except (FacetError, OSError) as error:

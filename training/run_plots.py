@@ -50,7 +50,7 @@ def interest_activation(bundle: Bundle) -> "Figure":
     won = np.zeros((users.max(initial=-1) + 1, num_interests))
     won[users, interests] = bundle.activation[ACTIVATIONS].to_numpy()
     effective = np.exp(_entropy(won[won.sum(axis=1) > 0]))
-    axes.hist(effective, bins=np.linspace(1, max(num_interests, 2), 31), color=BLUE)
+    axes.hist(effective, bins=np.linspace(1, max(num_interests, 2), 31).tolist(), color=BLUE)
     axes.set(title="interests that training activated", xlabel="effective interests", ylabel="users")
     return figure
 

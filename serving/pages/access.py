@@ -9,6 +9,7 @@ import base64
 import hmac
 from dataclasses import dataclass
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 from pydantic import SecretStr
@@ -29,7 +30,7 @@ class PageAccess:
     host: str = "127.0.0.1"
     admin_key: SecretStr | None = None
     framed_by: str | None = None
-    """Origin whose pages may show these in a frame: Airflow's."""
+    """Address whose pages may show these in a frame: Airflow's."""
 
     def is_open(self, request: Request) -> bool:
         """Whether this request needs no key."""
@@ -43,7 +44,7 @@ class PageAccess:
         Raises:
             HTTPException: 404 where the pages are off, 401 where the key is missing or wrong.
         """
-        request.state.framed_by = self.framed_by
+        request.state.framed_by = _origins(self.framed_by) if self.framed_by else None
         if self.mode != "off" and self.is_open(request):
             return
         if self.mode == "off" or not self.admin_key:
@@ -54,6 +55,14 @@ class PageAccess:
                 "the pages need FACET_ADMIN_KEY as password; any user name will do",
                 {"WWW-Authenticate": 'Basic realm="Facet", charset="UTF-8"'},
             )
+
+
+def _origins(url: str) -> str:
+    """For ``frame-ancestors``; a browser tells the names of this machine apart."""
+    parts = urlsplit(url)
+    hosts = ("127.0.0.1", "localhost") if parts.hostname in LOOPBACK else (parts.hostname,)
+    port = f":{parts.port}" if parts.port else ""
+    return " ".join(f"{parts.scheme}://{host}{port}" for host in hosts)
 
 
 def _password(request: Request) -> bytes:

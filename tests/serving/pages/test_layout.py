@@ -4,7 +4,8 @@ import base64
 import re
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
 from plotly import graph_objects
 from pydantic import SecretStr
@@ -14,7 +15,7 @@ from serving.app import create_app
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
 from serving.pages.access import PageAccess
-from serving.pages.layout import PLOTLY, asset_path, figure
+from serving.pages.layout import PLOTLY, asset_path, figure, page
 from serving.settings import ServingSettings
 from tests.serving.users import parts_of, timed
 
@@ -90,3 +91,23 @@ def test_pages_are_open_on_loopback_alone(
     app.get("/page", dependencies=[Depends(access)])(lambda: "a history")
     coded = {name: value.encode("utf-8") for name, value in headers.items()}
     assert TestClient(app, base_url=address).get("/page", headers=coded).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("airflow", "allowed"),
+    [
+        (None, "'none'"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080 http://localhost:8080"),
+        ("https://airflow.example/here", "https://airflow.example"),
+    ],
+)
+def test_airflow_alone_may_show_pages_in_a_frame(airflow: str | None, allowed: str) -> None:
+    app = FastAPI()
+    access = PageAccess(framed_by=airflow)
+
+    @app.get("/page", dependencies=[Depends(access)])
+    def shown(request: Request) -> HTMLResponse:
+        return page(request, "error.html", title="Not Found", detail="nothing")
+
+    reply = TestClient(app, base_url="http://127.0.0.1").get("/page")
+    assert f"frame-ancestors {allowed};" in reply.headers["content-security-policy"]
