@@ -32,8 +32,9 @@ def plots_of(bundle: Bundle, judgement: Judgement) -> Iterator[tuple[str, "Figur
 
 
 def recall_by_group(grouping: str, groups: Mapping[str, Metrics]) -> "Figure":
-    """``recall_at_50`` of each group, with the number of its users."""
+    """``recall_at_50`` of each group, with the number of its users; groups without any are left out."""
     figure, axes = empty_plot()
+    groups = {label: metrics for label, metrics in groups.items() if metrics["num_users"]}
     labels = [f"{label}\n{metrics['num_users']:,.0f} users" for label, metrics in groups.items()]
     bars = axes.bar(labels, [metrics.get(MAIN_METRIC) or 0.0 for metrics in groups.values()], color=BLUE)
     axes.bar_label(bars, fmt="%.3f", padding=2)
