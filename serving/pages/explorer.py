@@ -5,7 +5,6 @@ an address is a look that can be sent to somebody else.
 """
 
 import time
-from datetime import UTC
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -181,7 +180,7 @@ def _find(
 
 def _against(live: LiveRecaller, name: str) -> tuple[str, Recaller]:
     if not name.startswith(ARM):
-        return f"release {name}", live.kept(name)
+        return "kept release", live.kept(name)
     arm = name.removeprefix(ARM)
     arms = live.arms()
     if arm not in arms:
@@ -202,7 +201,7 @@ def _choices(live: LiveRecaller) -> list[tuple[str, str]]:
     releases = [
         (
             entry.version,
-            f"{entry.version} ({entry.created_at.replace(tzinfo=UTC):%d %b %H:%M}, {entry.state})",
+            f"{entry.created_at:%d %b %H:%M}, {entry.state}: {entry.version}",
         )
         for entry in live.kept_releases()
     ]

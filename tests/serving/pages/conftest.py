@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.serving.conftest import free_port
 
@@ -28,7 +28,7 @@ ARGUMENTS: Final = [
 DESKTOP, PHONE = (1280, 900), (390, 844)
 """Widths and heights in CSS pixels."""
 START_SECONDS: Final = 20.0
-WAIT_MS: Final = 20_000
+WAIT_MS: Final = 60_000
 """A busy machine is no reason to fail."""
 OpenPage = Callable[..., Page]
 
@@ -38,6 +38,7 @@ def browser() -> Iterator[Browser]:
     """Chromium without a window, one for the whole run; fails where it is not installed."""
     if not CHROMIUM.exists():
         pytest.fail(f"{CHROMIUM} is missing; `make test` installs it (docker/install-packages.sh)")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
