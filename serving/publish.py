@@ -38,6 +38,7 @@ from serving.milvus import MilvusConnection
 from serving.publisher_lock import publisher_lock
 from serving.release import FAILED, SERVABLE, VERIFIED, ReleaseWriter
 from serving.renewal import fill_collection, items_of_today
+from serving.samples import sampled_queries
 from serving.settings import ServingSettings
 from serving.verify import verify_collection
 
@@ -176,6 +177,7 @@ class Publication:
     ) -> None:
         self._settings = settings
         self._timeout = serving_settings.publish_timeout_seconds
+        self._max_search_ms = serving_settings.publish_max_search_ms
         self._connection = MilvusConnection(serving_settings)
         engine = open_registry(settings)
         self._live = current_release(engine)
@@ -234,7 +236,12 @@ class Publication:
             fill_collection(self._connection, live, timeout_seconds=self._timeout, rebuild=name in rebuild)
             self._on_step("built")
             found = verify_collection(
-                self._connection, collection, live.indexed, timeout_seconds=self._timeout
+                self._connection,
+                collection,
+                live.indexed,
+                sampled_queries(bundle, live.indexed, self._settings),
+                timeout_seconds=self._timeout,
+                max_search_ms=self._max_search_ms,
             )
             record(VERIFIED_RECALL, found.ann_recall, channel=name)
             log.info(
@@ -242,6 +249,7 @@ class Publication:
                 collection=collection,
                 rows=found.num_rows,
                 ann_recall=found.ann_recall,
+                search_ms=found.search_ms,
             )
 
     def _register(self, bundles: Mapping[str, Bundle]) -> None:

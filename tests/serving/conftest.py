@@ -18,7 +18,10 @@ def free_port() -> int:
 def slow_machine(port: int) -> ServingSettings:
     """Deadlines that a busy machine can hold, so that only tests about deadlines meet them."""
     return ServingSettings(
-        milvus_uri=f"http://127.0.0.1:{port}", features_timeout_ms=20_000, search_timeout_ms=20_000
+        milvus_uri=f"http://127.0.0.1:{port}",
+        features_timeout_ms=20_000,
+        search_timeout_ms=20_000,
+        publish_max_search_ms=20_000.0,
     )
 
 
