@@ -130,9 +130,28 @@ def publish(
         return publication.run(given, merge, created_by)
 
 
+def choose_rollback(version: str | None = None, *, settings: Settings | None = None) -> str:
+    """What ``rollback`` would make live now: chosen once, so that a repeated task goes back no further.
+
+    Raises:
+        NoReleaseError: nothing is live.
+        RollbackError: that release is not kept.
+    """
+    engine = open_registry(settings or Settings())
+    live = current_release(engine)
+    if live is None:
+        raise NoReleaseError("nothing is published yet, so there is nothing to roll back")
+    target = ReleaseWriter(engine).rollback_target(live.version, version)
+    log.info("release to go back to", version=target, live=live.version)
+    return target
+
+
 @recorded("rollback")
 def rollback(
-    version: str | None = None, *, settings: Settings, serving_settings: ServingSettings | None = None
+    version: str | None = None,
+    *,
+    settings: Settings | None = None,
+    serving_settings: ServingSettings | None = None,
 ) -> str:
     """Make ``version``, or the release before the live one, live again; return its version.
 
@@ -141,13 +160,11 @@ def rollback(
         RollbackError: that release is not kept.
         PublishConflictError: the pointer moved meanwhile.
     """
-    serving_settings = serving_settings or ServingSettings()
+    settings, serving_settings = settings or Settings(), serving_settings or ServingSettings()
+    target = choose_rollback(version, settings=settings)
     engine = open_registry(settings)
-    writer = ReleaseWriter(engine)
-    live = current_release(engine)
-    if live is None:
-        raise NoReleaseError("nothing is published yet, so there is nothing to roll back")
-    target = writer.rollback_target(live.version, version)
+    writer, live = ReleaseWriter(engine), current_release(engine)
+    assert live is not None, "or there was nothing to choose"
     collections = next(e.collections for e in writer.entries() if e.version == target)
     connection = MilvusConnection(serving_settings)
     timeout = serving_settings.publish_timeout_seconds
@@ -160,6 +177,8 @@ def rollback(
     if target != live.version:
         writer.flip(target, expected_revision=live.revision)
         log.info("release rolled back", version=target, before=live.version)
+    else:
+        log.info("release is live already", version=target)
     if reachable:
         _point_alias(connection, collections[INTERESTS])
     return target

@@ -73,6 +73,7 @@ def test_every_file_is_one_dag_named_like_it(dagbag: DagBag) -> None:
         ),
         ("publish_release", {"publish": set()}),
         ("renew_catalogue", {"renew": set()}),
+        ("roll_back", {"choose": set(), "flip": {"choose"}}),
     ],
 )
 def test_tasks_follow_each_other_as_promised(

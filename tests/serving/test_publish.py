@@ -16,7 +16,7 @@ from features.settings import Settings
 from serving.collection import ALIAS, FLAT_BELOW, build_collection, collection_name
 from serving.errors import NoReleaseError, PublishConflictError, RollbackError, VerificationError
 from serving.milvus import MilvusConnection
-from serving.publish import publish, release_version, rollback
+from serving.publish import choose_rollback, publish, release_version, rollback
 from serving.recall import open_recaller
 from serving.release import ReleaseWriter
 from serving.settings import ServingSettings
@@ -118,6 +118,19 @@ def test_rollback_goes_to_the_release_before_and_no_further_than_kept(
         rollback(settings=settings, serving_settings=milvus)  # v1 is dropped
     assert rollback(versions[3], settings=settings, serving_settings=milvus) == versions[3]
     assert states(settings) == ["live", "retired", "retired", "dropped"]
+
+
+def test_a_rollback_that_is_repeated_with_what_was_chosen_goes_back_no_further(
+    settings: Settings, milvus: ServingSettings
+) -> None:
+    versions = [
+        publish([write_interests(settings, name)], settings=settings, serving_settings=milvus)
+        for name in ("v1", "v2", "v3")
+    ]
+    chosen = choose_rollback(settings=settings)
+    for _ in range(2):
+        assert rollback(chosen, settings=settings, serving_settings=milvus) == versions[1]
+    assert (live(settings).version, live(settings).revision) == (versions[1], 4)
 
 
 def test_a_dropped_release_can_be_published_again(settings: Settings, milvus: ServingSettings) -> None:
