@@ -52,7 +52,8 @@ class VideoMap:
         Args:
             vectors: of length 1, as ``of_map``, those of ``video_ids``.
         """
-        nearest = np.argsort(-(vectors @ of_map.T), axis=1, kind="stable")[:, :NUM_NEIGHBOURS]
+        last = min(NUM_NEIGHBOURS, len(of_map)) - 1
+        nearest = np.argpartition(-(vectors @ of_map.T), last, axis=1)[:, :NUM_NEIGHBOURS]
         return np.median(self.places[nearest], axis=1)
 
 

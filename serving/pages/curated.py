@@ -16,7 +16,7 @@ from deltalake.exceptions import DeltaError
 from features.days import day_of
 from features.errors import FacetError
 from features.history import History
-from features.lake import Lake, connect
+from features.lake import Lake, connect, cursor
 from features.schema import (
     CATEGORY,
     DURATION_SECONDS,
@@ -47,10 +47,11 @@ class VideoText:
 
 
 class Curated:
-    """Reads of one home, a query each; nothing is kept."""
+    """Reads of one home, a query each; nothing is kept but the open DuckDB."""
 
     def __init__(self, settings: Settings) -> None:
         self._lake = Lake(settings)
+        self._duckdb = connect()
 
     def videos(self, video_ids: Iterable[int]) -> dict[int, VideoText]:
         """Those of the videos that the newest snapshot has."""
@@ -87,7 +88,7 @@ class Curated:
             return {}
 
     def _rows(self, table: str, days: Sequence[str], query: str, asked: pa.Table) -> list[tuple[Any, ...]]:
-        connection = connect()
+        connection = cursor(self._duckdb)
         connection.register("asked", asked)
         scanned = self._lake.scan(connection, table, days)
         found = scanned.query("rows", query)

@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 MAX_TOP_N: Final = 200
 EXPLORE: Final = "/explore"
+ANSWER_ONLY: Final = "X-Answer-Only"
+"""Header of a script that has the rest of the page already: the map need not be made."""
 ARM: Final = "arm:"
 """Before the name of an arm, where a release could stand."""
 MAX_ID: Final = 2**63 - 1
@@ -125,7 +127,8 @@ def _show(
         except FacetError as error:  # what was asked for is shown all the same
             troubles.append(f"Nothing to compare with: {error}.")
     asked = query.asked(recaller.release.merge.arrange)
-    video_map = read_map(looker.settings, recaller.release.bundles[INTERESTS])
+    is_whole = ANSWER_ONLY not in request.headers
+    video_map = read_map(looker.settings, recaller.release.bundles[INTERESTS]) if is_whole else None
     look = looker.look(user_id, asked, recallers, video_map.video_ids.tolist() if video_map else ())
     troubles = _troubles(look) + troubles
     reply = page(

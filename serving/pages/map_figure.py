@@ -71,8 +71,8 @@ def _diamonds(
         [np.median(found.place(_units(recaller, each.nearest), of_map), axis=0) for each in interests]
     )
     return graph_objects.Scatter(
-        x=_rounded(places[:, 0]),
-        y=_rounded(places[:, 1]),
+        x=_packed(places[:, 0]),
+        y=_packed(places[:, 1]),
         mode="markers+text",
         text=[str(each.interest) for each in interests],
         textposition="middle right",
@@ -104,8 +104,8 @@ def _points(
     from plotly import graph_objects
 
     return graph_objects.Scatter(
-        x=_rounded(places[:, 0]),
-        y=_rounded(places[:, 1]),
+        x=_packed(places[:, 0]),
+        y=_packed(places[:, 1]),
         mode="markers",
         hovertext=texts,
         hoverinfo="text",
@@ -128,8 +128,9 @@ def _hover(video: Shown) -> str:
     )
 
 
-def _rounded(values: Float[np.ndarray, " N"]) -> list[float]:
-    return [round(float(value), 2) for value in values]
+def _packed(values: Float[np.ndarray, " N"]) -> Float32[np.ndarray, " N"]:
+    """Plotly sends arrays as bytes; a list would be text, and every number of it would be checked."""
+    return values.astype(np.float32)
 
 
 def _layout() -> dict[str, Any]:

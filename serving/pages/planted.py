@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from features.days import day_of
-from features.lake import connect
+from features.lake import connect, cursor
 from features.schema import TAG_ID, USER_ID, VIDEO_ID
 from features.settings import Settings
 from features.sources.truth import (
@@ -55,6 +55,7 @@ class Truth:
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.truth
+        self._duckdb = connect()
 
     def planted(self, user_id: int, moment: datetime) -> list[PlantedInterest]:
         """What was planted in the user by ``moment``, heaviest first; empty where nothing is known."""
@@ -72,9 +73,9 @@ class Truth:
             ORDER BY weight DESC
         """
         files = {"users": USERS_FILE, "topics": TOPICS_FILE, "tags": TAGS_FILE}
-        values = {name: str(self._folder / file) for name, file in files.items()}
-        values |= {"user_id": user_id, "day": day_of(moment)}
-        return [PlantedInterest(*row) for row in connect().execute(query, values).fetchall()]
+        paths = {name: str(self._folder / file) for name, file in files.items()}
+        values = paths | {"user_id": user_id, "day": day_of(moment)}
+        return [PlantedInterest(*row) for row in cursor(self._duckdb).execute(query, values).fetchall()]
 
     def topics(self, video_ids: Iterable[int]) -> dict[int, str]:
         """Topic of each of the videos."""
@@ -89,7 +90,7 @@ class Truth:
             "topics": str(self._folder / TOPICS_FILE),
             "ids": sorted(set(video_ids)),
         }
-        return dict(connect().execute(query, values).fetchall())
+        return dict(cursor(self._duckdb).execute(query, values).fetchall())
 
 
 def met(planted: Sequence[PlantedInterest], result: RecallResult, topics: dict[int, str]) -> list[Met]:

@@ -11,7 +11,7 @@
     const mine = ++latest;
     const query = new URLSearchParams(new FormData(form));
     const address = `${form.getAttribute("action")}?${query}`;
-    const reply = await fetch(address, { headers: { accept: "text/html" } });
+    const reply = await fetch(address, { headers: { accept: "text/html", "x-answer-only": "1" } });
     if (!reply.ok) return location.assign(address);
     const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
     if (mine !== latest) return;

@@ -13,7 +13,7 @@ from features.schema import EXPOSURES
 from features.settings import Settings
 from serving.exposures import ExposureLog
 from serving.metrics import Metrics
-from serving.pages.explorer import TROUBLES, LookQuery
+from serving.pages.explorer import ANSWER_ONLY, TROUBLES, LookQuery
 from serving.result import Reason
 from serving.settings import ServingSettings
 from serving.video_map import draw_map, read_map
@@ -163,6 +163,8 @@ def test_the_map_is_drawn_once_and_shown(home: Home, open_page: OpenPage) -> Non
     names = page.locator(".figure .legendtext").all_text_contents()
     assert {"tag 1", "tag 2", "history", "interests"} <= set(names)
     assert not serious_findings(page)
+    part = httpx.get(home.user(FAN), headers=BROWSER | {ANSWER_ONLY: "1"}).text
+    assert ("data-list" in part, 'class="figure"' in part) == (True, False)
     path.unlink()
 
 
