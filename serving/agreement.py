@@ -79,7 +79,8 @@ def require_agreement(queries: Float32[np.ndarray, "K D"], hits: Hits, videos: N
         ReleaseMismatchError: they do not: the index holds another release than the one that asks.
     """
     ids = hits.video_ids[:, :CHECKED_HITS]
-    of_query, place = np.nonzero(ids != NO_VIDEO)  # (S,)
+    says_anything = np.linalg.norm(queries, axis=1, keepdims=True) > 0  # (K, 1); zeros score 0 with all
+    of_query, place = np.nonzero((ids != NO_VIDEO) & says_anything)  # (S,)
     if not len(of_query):
         return
     rows = videos.vocabulary.rows_of(ids[of_query, place])

@@ -1,0 +1,135 @@
+"""While the live release changes, every answer is whole and of one release."""
+
+import gc
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.flip import flips_under_load
+from benchmarks.two_releases import EVEN, ODD, push_users, served, write_bundle
+from features.bundle import open_bundle
+from features.release import current_release, open_registry
+from features.settings import Settings
+from features.user_features import UserFeatures
+from serving.collection import build_collection
+from serving.live import LiveRecaller
+from serving.lookup import TimedLookup
+from serving.metrics import Metrics
+from serving.milvus import MilvusConnection
+from serving.publish import publish, rollback
+from serving.settings import ServingSettings
+from serving.standalone import free_ports
+from tests.serving.bundles import VECTORS, write_interests
+from tests.serving.users import POSITIVE, UsersInMemory, user
+
+pytestmark = pytest.mark.server
+
+
+class Watched(UsersInMemory):
+    """Calls ``on_lookup`` with each user that is looked up."""
+
+    def __init__(self, on_lookup: Callable[[int], None]) -> None:
+        super().__init__({each: user(each, [(10, POSITIVE)]) for each in range(1, 9)})
+        self._on_lookup = on_lookup
+
+    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
+        self._on_lookup(user_id)
+        return super().lookup(user_id, bundle)
+
+
+def following(
+    settings: Settings, milvus: ServingSettings, on_lookup: Callable[[int], None] = lambda user_id: None
+) -> LiveRecaller:
+    users = TimedLookup(Watched(on_lookup), timeout_seconds=20.0)
+    return LiveRecaller(settings, milvus, metrics=Metrics(), users=users)
+
+
+def test_a_release_answers_the_users_of_the_last_requests_before_it_is_live(
+    settings: Settings, milvus: ServingSettings
+) -> None:
+    looked_up: list[tuple[int, str]] = []
+    live = following(settings, milvus, lambda user_id: looked_up.append((user_id, answering())))
+
+    def answering() -> str:
+        return live.recaller.release.version if live.indexes() else "nothing"
+
+    first = publish([write_interests(settings)], settings=settings, serving_settings=milvus)
+    assert live.refresh()
+    for user_id in (3, 5, 3):
+        live.recaller_of(user_id)
+    second = publish([write_interests(settings, "v2")], settings=settings, serving_settings=milvus)
+    looked_up.clear()
+    assert live.refresh()
+    # 0 is the look-up of opening; then the newest first, each once, while the old release answers.
+    assert looked_up == [(0, first), (3, first), (5, first)]
+    assert live.recaller.release.version == second
+
+
+def test_a_release_whose_index_holds_another_one_is_not_picked_up(
+    settings: Settings, milvus: ServingSettings
+) -> None:
+    live = following(settings, milvus)
+    first = publish([write_interests(settings)], settings=settings, serving_settings=milvus)
+    live.refresh()
+    live.recaller_of(1)
+    second = publish([write_interests(settings, "v2")], settings=settings, serving_settings=milvus)
+    elsewhere = Settings(home=settings.root / "elsewhere")
+    other = open_bundle(write_interests(elsewhere, "v2", vectors=VECTORS[:, ::-1].copy()))
+    build_collection(MilvusConnection(milvus), other, timeout_seconds=60.0)
+    assert not live.refresh()
+    assert live.recaller.recall(1, 3).release == first
+    own = open_bundle(settings.bundles / "tiny" / "v2")
+    build_collection(MilvusConnection(milvus), own, timeout_seconds=60.0)
+    assert live.refresh()
+    assert live.recaller.recall(1, 3).release == second
+
+
+def test_a_request_ends_with_the_release_that_it_began_with_which_then_goes(
+    settings: Settings, milvus: ServingSettings
+) -> None:
+    live = following(settings, milvus)
+    first = publish([write_interests(settings)], settings=settings, serving_settings=milvus)
+    live.refresh()
+    begun, _ = live.recaller_of(1)
+    for version in ("v2", "v3"):  # its collection stays for two more
+        publish([write_interests(settings, version)], settings=settings, serving_settings=milvus)
+        live.refresh()
+    result = begun.recall(1, 3)
+    assert (result.release, result.reason) == (first, None)
+    gone = weakref.ref(begun)
+    del begun
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.slow
+def test_two_processes_under_load_flip_and_go_back_without_an_error_or_a_mixed_answer(
+    tmp_path: Path, milvus: ServingSettings
+) -> None:
+    settings = Settings(home=tmp_path)
+    push_users(settings)
+    even, odd = (
+        publish([write_bundle(settings, name)], settings=settings, serving_settings=milvus)
+        for name in (EVEN, ODD)
+    )
+    changes = [
+        lambda: rollback(settings=settings, serving_settings=milvus),
+        lambda: rollback(odd, settings=settings, serving_settings=milvus),
+    ]
+    environment = {
+        "FACET_MILVUS_URI": milvus.milvus_uri,
+        "FACET_RELEASE_POLL_SECONDS": "0.5",
+        "FACET_FEATURES_TIMEOUT_MS": str(milvus.features_timeout_ms),
+        "FACET_SEARCH_TIMEOUT_MS": str(milvus.search_timeout_ms),
+    }
+    with served(settings, environment, free_ports(2)) as urls:
+        report = flips_under_load(urls, changes, seconds=6, num_clients=4)
+    assert report["requests"] > 8
+    assert (report["errors"], report["mixed"], report["mismatches"], report["reasons"]) == (0, 0, 0, {})
+    for releases in report["releases"].values():
+        assert (releases[0], releases[-1], set(releases)) == (odd, odd, {even, odd})
+    live = current_release(open_registry(settings))
+    assert live is not None
+    assert live.version == odd
