@@ -68,6 +68,7 @@ def test_ingest_prints_counts_and_checksums_and_a_second_time_the_same(settings:
         (["train", "single_activation", "--until", "2026-03-02T00:00"], 2, "has no UTC offset"),
         (["train", "magic", "--until", DAY], 2, "magic"),
         (["recall", "1"], 1, "facet publish"),
+        (["map"], 1, "facet publish"),
     ],
 )
 def test_a_failure_is_one_clear_line_and_a_code(
