@@ -74,17 +74,21 @@ class Catalogue:
 
     def attributes(self, video_ids: Int64[np.ndarray, " N"]) -> list[tuple[list[int], int | None]]:
         """Tags and uploader of each id."""
-        return [self._attributes(row) for row in self.vocabulary.rows_of(video_ids).tolist()]
+        rows = self.vocabulary.rows_of(video_ids)
+        if not len(self.vocabulary):
+            return [([], None) for _ in rows]
+        places = np.maximum(rows - 1, 0)
+        starts = self._tag_starts[places]
+        counts = np.where(rows == PAD_ROW, 0, self._tag_starts[places + 1] - starts)
+        ends = counts.cumsum()
+        tags = self._tags[np.repeat(starts - ends + counts, counts) + np.arange(counts.sum())].tolist()
+        uploaders = np.where(rows == PAD_ROW, NO_UPLOADER, self._uploaders[places]).tolist()
+        return [
+            (tags[end - count : end], None if uploader == NO_UPLOADER else uploader)
+            for end, count, uploader in zip(ends.tolist(), counts.tolist(), uploaders, strict=True)
+        ]
 
     def durations(self, video_ids: Int64[np.ndarray, " N"]) -> list[float | None]:
         """Seconds of each id, ``None`` where unknown."""
         rows = self.vocabulary.rows_of(video_ids).tolist()
         return [None if row == PAD_ROW else self._durations[row - 1] for row in rows]
-
-    def _attributes(self, row: int) -> tuple[list[int], int | None]:
-        if row == PAD_ROW:
-            return [], None
-        place = row - 1
-        tags = self._tags[self._tag_starts[place] : self._tag_starts[place + 1]].tolist()
-        uploader = int(self._uploaders[place])
-        return tags, None if uploader == NO_UPLOADER else uploader

@@ -115,8 +115,14 @@ def _rows(shown: Shown) -> Iterator[str]:
         RELEASE: result.release,
         ARM: result.arm,
     }
+    # What all rows share is encoded once: a second of json.dumps per 700 answers otherwise.
+    start = json.dumps(common, separators=(",", ":")).removesuffix("}")
+    names = {each.channels[0].channel if each.channels else None for each in result.candidates}
+    channels = {name: json.dumps(name) for name in names}
     for rank, candidate in enumerate(result.candidates):
-        interest = None if candidate.interest == NO_INTEREST else candidate.interest
-        channel = candidate.channels[0].channel if candidate.channels else None
-        own = {VIDEO_ID: candidate.video_id, RANK: rank, CHANNEL: channel, INTEREST: interest}
-        yield json.dumps(common | own, separators=(",", ":"))
+        interest = "null" if candidate.interest == NO_INTEREST else candidate.interest
+        channel = channels[candidate.channels[0].channel if candidate.channels else None]
+        yield (
+            f'{start},"{VIDEO_ID}":{candidate.video_id},"{RANK}":{rank},'
+            f'"{CHANNEL}":{channel},"{INTEREST}":{interest}}}'
+        )

@@ -39,22 +39,22 @@ def explained(asked: Asked, candidates: tuple[Candidate, ...]) -> tuple[Interest
 
 
 def _origins(name: str, found: Found, video_ids: Int64[np.ndarray, " N"]) -> dict[int, Origin]:
-    listed, best = found.lists.video_ids[0], found.lists.interests[0]
-    rank_of = {video_id: rank for rank, video_id in enumerate(listed.tolist()) if video_id != NO_VIDEO}
-    known = [video_id for video_id in video_ids.tolist() if video_id in rank_of]
-    interests = _interests(found, np.array(known, dtype=np.int64))
+    """In plain Python: a few hundred ids cost less than the calls of numpy would."""
+    listed, best = found.lists.video_ids[0].tolist(), found.lists.interests[0].tolist()
+    wanted, found_by = set(video_ids.tolist()), _interests(found)
     origins = {}
-    for video_id, all_own in zip(known, interests, strict=True):
-        rank = rank_of[video_id]
-        first = int(best[rank])
-        own = () if first < 0 else (first, *(k for k in all_own if k != first))
-        origins[video_id] = Origin(name, rank, own)
+    for rank, (video_id, first) in enumerate(zip(listed, best, strict=True)):
+        if video_id in wanted and video_id != NO_VIDEO:
+            others = (k for k in found_by.get(video_id, ()) if k != first)
+            origins[video_id] = Origin(name, rank, () if first < 0 else (first, *others))
     return origins
 
 
-def _interests(found: Found, video_ids: Int64[np.ndarray, " N"]) -> list[list[int]]:
+def _interests(found: Found) -> dict[int, list[int]]:
     """Interests that found each video, in ascending order."""
-    if found.hits is None:
-        return [[] for _ in video_ids]
-    found_by = np.stack([np.isin(video_ids, own) for own in found.hits.video_ids])  # (K, N)
-    return [np.flatnonzero(column).tolist() for column in found_by.T]
+    found_by: dict[int, list[int]] = {}
+    if found.hits is not None:
+        for k, own in enumerate(found.hits.video_ids.tolist()):
+            for video_id in own:
+                found_by.setdefault(video_id, []).append(k)
+    return found_by

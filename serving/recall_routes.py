@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from uuid import uuid4
 
 import numpy as np
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from structlog.contextvars import bound_contextvars
 
 from serving.api import (
@@ -21,6 +21,7 @@ from serving.api import (
     ReleaseResponse,
     SimilarResponse,
     problem_responses,
+    recall_json,
 )
 from serving.exposures import ExposureLog
 from serving.live import LiveRecaller
@@ -77,19 +78,18 @@ def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog |
     router = APIRouter(tags=["recall"], responses=problem_responses(422, 503))
     answers = Answers(live, metrics, exposures)
 
-    @router.post(RECALL)
-    def recall(request: RecallRequest) -> RecallResponse:  # def, here and below: look-up and search block
+    @router.post(RECALL, response_model=RecallResponse)
+    def recall(request: RecallRequest) -> Response:  # def, here and below: look-up and search block
         """The best videos for a user, each with the interest that found it; nothing the user has seen."""
-        return RecallResponse.model_validate(answers.answer(request, request_id()))
+        return _json(recall_json(answers.answer(request, request_id())))
 
-    @router.post(f"{RECALL}:batch")
-    def recall_batch(request: BatchRequest) -> BatchResponse:
+    @router.post(f"{RECALL}:batch", response_model=BatchResponse)
+    def recall_batch(request: BatchRequest) -> Response:
         """The same for several users, in their order; an answer each, with a request id each."""
         options = request.model_dump(exclude={"user_ids"})
         requests = [RecallRequest(user_id=user_id, **options) for user_id in request.user_ids]
-        return BatchResponse(
-            answers=[RecallResponse.model_validate(answers.answer(each, uuid4().hex)) for each in requests]
-        )
+        bodies = [recall_json(answers.answer(each, uuid4().hex)) for each in requests]
+        return _json(b'{"answers":[' + b",".join(bodies) + b"]}")
 
     @router.get("/v1/users/{user_id}/interests")
     def interests(user_id: Annotated[Id, Path()]) -> InterestsResponse:
@@ -120,3 +120,7 @@ def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog |
         )
 
     return router
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
