@@ -20,6 +20,11 @@ WIDE: Final = 240
 """Columns of a leaderboard, also where no terminal says how wide it is."""
 
 
+UnionOption = Annotated[
+    Path | None, typer.Option("--union", exists=True, dir_okay=False, help="written by facet union")
+]
+ReleaseOption = Annotated[str | None, typer.Option(help="version of a release, or live")]
+
 app = typer.Typer()
 app.add_typer(ab_commands.app, name="ab")
 
@@ -59,18 +64,34 @@ def refresh(bundle: BundlePath, until: MomentOption, as_json: JsonFlag = False) 
 
 @app.command()
 def evaluate(
-    bundle: BundlePath,
+    bundles: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=]BUNDLE...", help="several are fused")
+    ] = None,
+    *,
     days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],
     half: Annotated[str, typer.Option(help="of the users: tune, report or all")] = "all",
+    merge: Annotated[
+        list[str] | None, typer.Option("--merge", metavar="KEY=VALUE", help="as publish takes it")
+    ] = None,
+    union_file: UnionOption = None,
+    release: ReleaseOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Judge a bundle on the positives of a time span, against the whole catalogue."""
-    from training.evaluation import judge_bundle
+    """Judge a bundle, a union or a release on the positives of a time span, against the whole catalogue."""
+    from training.evaluation import judge_ranker
+    from training.intervals import mean_interval
+    from training.recall_batch import choose_source
 
     if half not in ("tune", "report", "all"):
         raise BadInputError(f"--half {half} is none of tune, report, all")
     start, end = parse_span(days)
-    judged = judge_bundle(bundle, start, end, settings=Settings(), half=cast(Any, half))
+    source = choose_source(bundles or [], union_file, release, settings=Settings(), merge=merge or ())
+    chosen = {"half": cast(Any, half), "cap": source.cap}
+    judged = judge_ranker(source.ranker, source.rule, start, end, settings=Settings(), **chosen)
+    if len(judged.main):
+        judged.metrics.update(
+            zip(("recall_at_50_low", "recall_at_50_high"), mean_interval(judged.main), strict=True)
+        )
     if not as_json:
         _print_groups(judged.groups)
     report(judged.metrics | ({"groups": judged.groups} if as_json else {}), as_json)
@@ -163,10 +184,8 @@ def recall_batch(
     bundles: Annotated[
         list[str] | None, typer.Option("--bundle", metavar="[NAME=]BUNDLE", help="several: also --union")
     ] = None,
-    union_file: Annotated[
-        Path | None, typer.Option("--union", exists=True, dir_okay=False, help="written by facet union")
-    ] = None,
-    release: Annotated[str | None, typer.Option(help="version of a release, or live")] = None,
+    union_file: UnionOption = None,
+    release: ReleaseOption = None,
     top_n: Annotated[int, typer.Option(min=1)] = 50,
     as_json: JsonFlag = False,
 ) -> None:
