@@ -42,11 +42,11 @@ class Asker:
     def __init__(self, channels: Mapping[str, Channel], *, timeout_seconds: float) -> None:
         self.channels = channels
         self._timeout_seconds = timeout_seconds
-        # A channel alone needs no thread: nobody is served by leaving it out.
+        # Also of a channel alone: connecting and loading have deadlines of their own, which add up.
         self._pools = {
             name: ThreadPoolExecutor(THREADS, thread_name_prefix=name)
             for name, channel in channels.items()
-            if channel.is_remote and len(channels) > 1
+            if channel.is_remote
         }
 
     def ask(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Asked:
