@@ -18,8 +18,8 @@ from typing import Any, Final
 from features.channels import open_channels
 from features.days import parse_span
 from features.lake import Lake
-from features.merge_config import INTERESTS, MergeConfig, parse_merge, read_merge_config
 from features.live_items import as_trained
+from features.merge_config import INTERESTS, MergeConfig, parse_merge, read_merge_config
 from features.popular import PopularVideos
 from features.settings import Settings
 from features.video_facts import facts_of_channels

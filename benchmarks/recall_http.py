@@ -1,0 +1,273 @@
+"""``POST /v1/recall`` against one bare Milvus search for the same interests, from the same client processes.
+
+    make bench NAME=recall_http
+    python -m benchmarks.recall_http --videos 1000000
+
+Bare is ``search`` of pymilvus by the name of the collection: the interests of the user after pruning, and the
+limit, filter, output field and ``ef`` that serving uses. Both against the real Milvus of ``make milvus`` over
+invented videos (``large_release.py``), users in turn. CPU seconds are those of the processes of client,
+Milvus and serving.
+"""
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import numpy as np
+import psutil
+
+from benchmarks.large_release import LargeRelease
+from benchmarks.two_releases import served
+from features.bundle import open_bundle
+from features.filters import NO_FILTERS
+from features.merge_config import INTERESTS, MergeConfig
+from features.release import current_release, open_registry
+from features.schema import VECTOR, VIDEO_ID
+from features.settings import Settings
+from features.store import FeatureStore
+from serving.collection import filter_expression, search_parameters
+from serving.interests import InterestExtractor
+from serving.publish import publish
+from serving.settings import ServingSettings
+from serving.standalone import free_ports, standalone_milvus
+
+TOP_N: Final = 200
+CHANNEL_ALONE: Final = MergeConfig(weights={INTERESTS: 1.0, "cooc": 0.0})
+ALL_CHANNELS: Final = MergeConfig(weights={INTERESTS: 0.6, "cooc": 0.4})
+WARM_SHARE: Final = 0.1
+"""Of the time of a case, before anything is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What serving asks the index for one user."""
+
+    vectors: np.ndarray
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What one client process saw after its warm-up."""
+
+    seconds: list[float]
+    cpu_seconds: float
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is asked."""
+
+    uri: str
+    collection: str
+    num_videos: int
+    queries: list[Query]
+
+
+def ask_bare(target: Target, seconds: float, number: int) -> Client:
+    """One client process with its own connection to Milvus."""
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(target.uri)
+
+    def ask(place: int) -> None:
+        query = target.queries[place % len(target.queries)]
+        client.search(
+            target.collection,
+            data=query.vectors,
+            limit=TOP_N,
+            anns_field=VECTOR,
+            filter=query.expression,
+            output_fields=[VIDEO_ID],
+            search_params=search_parameters(target.num_videos, TOP_N),
+            consistency_level="Bounded",
+        )
+
+    return _client(ask, seconds, number)
+
+
+def ask_recall(port: int, num_users: int, seconds: float, number: int) -> Client:
+    """One client process with its own connection to serving."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def ask(place: int) -> None:
+        body = json.dumps({"user_id": place % num_users, "top_n": TOP_N})
+        connection.request("POST", "/v1/recall", body, {"content-type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        if answer["reason"] or len(answer["candidates"]) != TOP_N:
+            raise RuntimeError(f"not a full answer: {answer['reason']}, {answer['left_out']}")
+
+    return _client(ask, seconds, number)
+
+
+def _client(ask: Callable[[int], None], seconds: float, number: int) -> Client:
+    place, warm_until = 97 * number, time.monotonic() + WARM_SHARE * seconds
+    while time.monotonic() < warm_until:
+        ask(place)
+        place += 1
+    found, cpu, started = [], time.process_time(), time.monotonic()
+    while (began := time.monotonic()) - started < seconds:
+        ask(place)
+        place += 1
+        found.append(time.monotonic() - began)
+    return Client(found, time.process_time() - cpu, time.monotonic() - started)
+
+
+def measure(
+    ask: Callable[[float, int], Client], num_clients: int, seconds: float, servers: dict[str, int]
+) -> dict[str, Any]:
+    """Latency, throughput and CPU of one case.
+
+    Args:
+        servers: process ids by name, children included.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_clients, mp_context=context) as pool:
+        list(pool.map(time.sleep, [0.2] * num_clients))  # all are up before the clock starts
+        before = {name: _cpu_of(pid) for name, pid in servers.items()}
+        clients = list(pool.map(partial(ask, seconds), range(num_clients)))
+        cpu = {name: _cpu_of(pid) - before[name] for name, pid in servers.items()}
+    latencies = np.concatenate([client.seconds for client in clients]) * 1e3
+    # Servers also worked for the warm-up.
+    asked = len(latencies) * (1 + WARM_SHARE)
+    return {
+        "clients": num_clients,
+        "requests": len(latencies),
+        "p50_ms": round(float(np.percentile(latencies, 50)), 2),
+        "p99_ms": round(float(np.percentile(latencies, 99)), 2),
+        "per_second": round(len(latencies) / max(client.elapsed for client in clients), 1),
+        "cpu_ms": {
+            "client": round(sum(client.cpu_seconds for client in clients) / len(latencies) * 1e3, 2),
+            **{name: round(used / asked * 1e3, 2) for name, used in cpu.items()},
+        },
+    }
+
+
+def queries_of(settings: Settings, num_users: int) -> list[Query]:
+    """The searches that recall makes for these users."""
+    release = current_release(open_registry(settings))
+    assert release is not None, "published"
+    extractor = InterestExtractor(open_bundle(release.bundle_path(settings, INTERESTS)))
+    store = FeatureStore(settings)
+    queries = []
+    for user_id in range(num_users):
+        user = store.lookup(user_id)
+        assert user is not None, "written"
+        interests = extractor.extract(user_id, user.history, user.feature_time or datetime.now(UTC))
+        assert interests is not None, "known"
+        expression = filter_expression(NO_FILTERS, user.seen)
+        queries.append(Query(interests.vectors[interests.is_searched], expression))
+    return queries
+
+
+def stage_shares(url: str) -> Callable[[], dict[str, float]]:
+    """From now on: how the time of the answers divides into stages."""
+    before = _stage_seconds(url)
+
+    def shares() -> dict[str, float]:
+        spent = {stage: seconds - before[stage] for stage, seconds in _stage_seconds(url).items()}
+        return {name: round(each / spent["total"], 3) for name, each in spent.items() if name != "total"}
+
+    return shares
+
+
+def _stage_seconds(url: str) -> dict[str, float]:
+    found = {}
+    for line in httpx.get(f"{url}/metrics", timeout=10).text.splitlines():
+        if line.startswith("facet_latency_seconds_sum"):
+            found[line.split('"')[1]] = float(line.rsplit(" ", 1)[1])
+    return found
+
+
+def _cpu_of(pid: int) -> float:
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return sum(times.user + times.system for times in (each.cpu_times() for each in processes))
+
+
+def _pid_at(port: int) -> int:
+    found = {each.pid for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port}
+    [pid] = {pid for pid in found if pid and psutil.Process(pid).cmdline()[-1] == "serve"}
+    return pid
+
+
+@contextmanager
+def large_home(folder: Path, num_videos: int, num_users: int) -> Iterator[tuple[Settings, list[Path]]]:
+    """A home and the paths of its bundles."""
+    settings = Settings(home=folder / "home")
+    large = LargeRelease(settings, num_videos)
+    bundles = [large.write_interests(), large.write_popular(), large.write_neighbours()]
+    large.write_users(num_users)
+    yield settings, bundles
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measure, print, write."""
+    cases: list[dict[str, Any]] = []
+    with (
+        tempfile.TemporaryDirectory() as name,
+        standalone_milvus(Path(name) / "milvus") as milvus,
+        large_home(Path(name), options.videos, options.users) as (settings, bundles),
+    ):
+        environment = {"FACET_MILVUS_URI": milvus.uri}
+        [port] = free_ports(1)
+        for merge in (CHANNEL_ALONE, ALL_CHANNELS):
+            publish(
+                bundles,
+                settings=settings,
+                merge=merge,
+                serving_settings=ServingSettings(milvus_uri=milvus.uri),
+            )
+            with served(settings, environment, [port]) as [url]:
+                release = current_release(open_registry(settings))
+                assert release is not None, "published"
+                queries = queries_of(settings, options.users)
+                target = Target(milvus.uri, release.collections[INTERESTS], options.videos, queries)
+                servers = {"milvus": milvus.pid, "serving": _pid_at(port)}
+                for clients in options.clients:
+                    bare = measure(partial(ask_bare, target), clients, options.seconds, servers)
+                    shares = stage_shares(url)
+                    recall = partial(ask_recall, port, options.users)
+                    ours = measure(recall, clients, options.seconds, servers) | {"shares": shares()}
+                    cases.append({"channels": list(merge.asked(merge.weights)), "recall": ours, "bare": bare})
+    first = cases[0]
+    bare_cpu = first["bare"]["cpu_ms"]
+    result = {
+        "name": "recall_http",
+        "reference": "one pymilvus search of the same interests",
+        "ratio": first["recall"]["p50_ms"] / first["bare"]["p50_ms"],
+        "cpu_ratio": first["recall"]["cpu_ms"]["serving"] / (bare_cpu["client"] + bare_cpu["milvus"]),
+        "ours": first["recall"]["p50_ms"],
+        "theirs": first["bare"]["p50_ms"],
+        "unit": f"p50 ms of {TOP_N} candidates of {options.videos} videos, 64-d, one client",
+        "searches_per_request": float(np.mean([len(query.vectors) for query in queries])),
+        "cases": cases,
+        "machine": platform.platform(),
+    }
+    place = Settings().root / "bench" / "recall_http.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(result, indent=1) + "\n")
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--videos", type=int, default=100_000)
+    parser.add_argument("--users", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
+    main(parser.parse_args())
