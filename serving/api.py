@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import to_json
 
 from features.filters import VideoFilters
 from features.merge_config import Arrangement, MergeConfig
@@ -166,7 +166,7 @@ def recall_json(result: RecallResult) -> bytes:
     """A ``RecallResponse`` as JSON, straight from the result: to validate 200 candidates takes 3 ms."""
     interests = [InterestBody.model_validate(interest).model_dump() for interest in result.interests]
     body = {name: getattr(result, name) for name in RecallResponse.model_fields} | {"interests": interests}
-    return to_json(body)
+    return orjson.dumps(body)
 
 
 class BatchResponse(BaseModel):

@@ -41,20 +41,22 @@ def explained(asked: Asked, candidates: tuple[Candidate, ...]) -> tuple[Interest
 def _origins(name: str, found: Found, video_ids: Int64[np.ndarray, " N"]) -> dict[int, Origin]:
     """In plain Python: a few hundred ids cost less than the calls of numpy would."""
     listed, best = found.lists.video_ids[0].tolist(), found.lists.interests[0].tolist()
-    wanted, found_by = set(video_ids.tolist()), _interests(found)
+    wanted, shared = set(video_ids.tolist()) - {NO_VIDEO}, _shared(found)
     origins = {}
     for rank, (video_id, first) in enumerate(zip(listed, best, strict=True)):
-        if video_id in wanted and video_id != NO_VIDEO:
-            others = (k for k in found_by.get(video_id, ()) if k != first)
-            origins[video_id] = Origin(name, rank, () if first < 0 else (first, *others))
+        if video_id in wanted:
+            others = [k for k in shared.get(video_id, ()) if k != first]
+            origins[video_id] = Origin(name, rank, (first, *others) if first >= 0 else ())
     return origins
 
 
-def _interests(found: Found) -> dict[int, list[int]]:
-    """Interests that found each video, in ascending order."""
+def _shared(found: Found) -> dict[int, list[int]]:
+    """Videos that more than one interest found, with these in ascending order."""
+    if found.hits is None:
+        return {}
+    ids, counts = np.unique(found.hits.video_ids, return_counts=True)
+    shared = np.isin(found.hits.video_ids, ids[counts > 1])
     found_by: dict[int, list[int]] = {}
-    if found.hits is not None:
-        for k, own in enumerate(found.hits.video_ids.tolist()):
-            for video_id in own:
-                found_by.setdefault(video_id, []).append(k)
+    for k, place in np.argwhere(shared).tolist():
+        found_by.setdefault(int(found.hits.video_ids[k, place]), []).append(k)
     return found_by
