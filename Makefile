@@ -49,10 +49,14 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+LOCK = --python-version 3.11 --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
 lock: install  ## resolve the versions again (torch without the local tag, so that any index serves it)
-	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --quiet --no-header \
-	  --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
-	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra serving -c requirements.lock $(LOCK) -o docker/serving.lock
+	$(BIN)/uv pip compile pyproject.toml docker/airflow.in --extra airflow --extra training --extra serving \
+	  -c requirements.lock $(LOCK) -o docker/airflow.lock
+	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock docker/airflow.lock
 
 bench: install  ## make bench NAME=ingest
 	$(BIN)/python benchmarks/$(NAME).py
