@@ -58,8 +58,8 @@ lock: install  ## resolve the versions again (torch without the local tag, so th
 	  -c requirements.lock $(LOCK) -o docker/airflow.lock
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock docker/airflow.lock
 
-bench: install  ## make bench NAME=ingest
-	$(BIN)/python benchmarks/$(NAME).py
+bench: install  ## make bench NAME=ingest ARGS=...
+	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 clean:
 	rm -rf var build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

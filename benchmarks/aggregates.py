@@ -1,6 +1,6 @@
 """Aggregates of 30 days through Ibis against the same in hand-written SQL; a new day against all; Spark.
 
-    python benchmarks/aggregates.py [--events 1000000] [--days 30] [--spark]
+    python -m benchmarks.aggregates [--events 1000000] [--days 30] [--spark]
 
 Statistics of videos, uploaders, tags and users over 1, 7 and 30 days, affinities to tags and uploaders and
 pairs of consecutive positives, from curated watches of an invented app. ``full_over_new_day`` compares sums
@@ -23,8 +23,8 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from aggregates_sql import HandWritten
 
+from benchmarks.aggregates_sql import HandWritten
 from features.aggregates.config import AggregatesConfig
 from features.aggregates.store import COUNTS_OF, Aggregates
 from features.days import add_days, start_of

@@ -1,6 +1,6 @@
 """Which rule of dynamic capacity saves most searches for least recall, on one bundle and one time span.
 
-    python benchmarks/capacity.py BUNDLE A..B
+    python -m benchmarks.capacity BUNDLE A..B
 
 The reference is searching every interest. Rules are chosen on the users of the half ``tune`` and reported on
 the half ``report``. Writes FACET_HOME/bench/capacity.json.

@@ -1,6 +1,6 @@
 """Are videos found that nobody has watched yet, by their uploader, tags and side features?
 
-    python benchmarks/cold_videos.py 2022-04-25T00:00+08:00 \\
+    python -m benchmarks.cold_videos 2022-04-25T00:00+08:00 \\
         2022-04-25T00:00+08:00..2022-05-01T00:00+08:00 --home /tmp/cold \\
         --train "all=side_features=uploader_id+tag_ids+duration,id_dropout=0.1" --train "none="
 

@@ -1,6 +1,6 @@
 """How soon a recall knows what happened: from sending a watch until its video is not recalled any more.
 
-    python benchmarks/event_to_recall.py [--redis] [--events N] [--dislike]
+    python -m benchmarks.event_to_recall [--redis] [--events N] [--dislike]
 
 Builds a small simulated home with a release of two bundles, runs ``facet serve`` over Milvus Lite and SQLite,
 or a redis-server of its own, and then, for one user after the other: takes the first video of a recall,

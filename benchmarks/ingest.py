@@ -1,6 +1,6 @@
 """What do typing, deduplication, checks and an atomic commit cost over bare DuckDB on the same files?
 
-    python benchmarks/ingest.py [EVENTS]        (default 1,000,000, over ten days, gzip JSONL)
+    python -m benchmarks.ingest [EVENTS]        (default 1,000,000, over ten days, gzip JSONL)
 
 The reference reads the files, sorts each day by user and time and writes it as Parquet: no types are checked,
 no row is compared with another, nothing is atomic. Both run in processes of their own, so that peak memory is

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import psutil
 import structlog
-from kill_state import fingerprint, is_equal
 
+from benchmarks.kill_state import fingerprint, is_equal
 from features.days import add_days, day_of
 from features.ingest import ingest
 from features.materialize import materialize

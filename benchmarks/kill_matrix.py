@@ -1,6 +1,6 @@
 """Does a kill at any moment change what the data plane writes?
 
-    python benchmarks/kill_matrix.py [KILLS] [AIRFLOW_KILLS]     (default 20 and 2)
+    python -m benchmarks.kill_matrix [KILLS] [AIRFLOW_KILLS]     (default 20 and 2)
 
 First part: the body of each task runs as a process of its own and is killed (SIGKILL) at KILLS random moments
 of its undisturbed duration, each time on a fresh copy of the state before it; then it runs again, as Airflow
@@ -28,8 +28,8 @@ from typing import Final
 
 import structlog
 from kill_airflow import kill_in_airflow
-from kill_state import fingerprint, is_equal
 
+from benchmarks.kill_state import fingerprint, is_equal
 from features.ingest import commit, stage
 from features.materialize import materialize
 from features.settings import Settings

@@ -1,6 +1,6 @@
 """Rows per second into SQLite and a real Redis, all and changed ones, against Feast's own ``materialize``.
 
-    python benchmarks/materialize.py [--users 20000] [--lookups 2000] [--views ...]
+    python -m benchmarks.materialize [--users 20000] [--lookups 2000] [--views ...]
 
 Two days of an invented app are made into snapshots. All rows of the first go into an empty store; on the
 second one user in ten watches, and the rows that differ are written; then both days count as made again, as

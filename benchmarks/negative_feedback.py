@@ -1,6 +1,6 @@
 """How much of what bundles show their users turn down, on one time span.
 
-    python benchmarks/negative_feedback.py A..B BUNDLE...
+    python -m benchmarks.negative_feedback A..B BUNDLE...
 
 Per bundle, on the half ``report`` of the users who turned something down in the span:
 

@@ -1,7 +1,7 @@
 """Do interests find what the simulator planted, and do several beat one, by number of true interests?
 
     facet simulate --last-day 2026-11-20 && facet ingest 2026-10-31..2026-11-20
-    python benchmarks/planted_interests.py 2026-11-18 2026-11-19..2026-11-20 [--set KEY=VALUE]...
+    python -m benchmarks.planted_interests 2026-11-18 2026-11-19..2026-11-20 [--set KEY=VALUE]...
 
 Trains popularity, and ``single_activation`` with one and with four interests, on everything until the end
 of the first day, and judges them on the days after. Prints one line per number of true interests and one

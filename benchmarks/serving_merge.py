@@ -1,6 +1,6 @@
 """What the settings of a merge are worth: the same channels merged in many ways, judged on one time span.
 
-    python benchmarks/serving_merge.py A..B UNION.json [NAME=]BUNDLE...
+    python -m benchmarks.serving_merge A..B UNION.json [NAME=]BUNDLE...
 
 UNION.json is what ``facet union --out`` wrote for these bundles. The first row is that union as it is; the
 others change one thing. Users are those of the half ``report``; intervals are 95%, "against" is paired,

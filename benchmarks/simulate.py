@@ -1,6 +1,6 @@
 """What do planted interests cost over rows drawn at random?
 
-    python benchmarks/simulate.py [EVENTS]      (default 1,000,000, over eight days, formats mixed by day)
+    python -m benchmarks.simulate [EVENTS]      (default 1,000,000, over eight days, formats mixed by day)
 
 The reference writes as many rows of the same columns, each value drawn on its own, as gzip JSONL by DuckDB.
 Each side runs in a process of its own: peak memory is its alone. Writes FACET_HOME/bench/simulate.json.

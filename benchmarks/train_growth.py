@@ -1,6 +1,6 @@
 """How the training step slows down and how much memory it takes as the log and the catalogue grow.
 
-    python benchmarks/train_growth.py [--seconds 6]
+    python -m benchmarks.train_growth [--seconds 6]
 
 ComiRec-SA with all prefixes, shapes as in ``train_step.py``, one thread; 10,000 and 100,000 users are about
 1.1 and 11 million examples. Writes FACET_HOME/bench/train_growth.json; its ratio is the speed at a million

@@ -1,6 +1,6 @@
 """Training examples per second of Facet's loop against those of torch-rechub and RecBole, on the same data.
 
-    python benchmarks/train_step.py [--num-users 20000] [--num-videos 100000] [--seconds 10]
+    python -m benchmarks.train_step [--num-users 20000] [--num-videos 100000] [--seconds 10]
 
 D=64, L=50, K=4, 256 shared negatives, one thread. An example is a pair of a prefix and its target in the
 loss. Every loop runs in a process of its own, one after the other; peers in environments of their own

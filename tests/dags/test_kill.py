@@ -1,4 +1,4 @@
-"""The kill matrix in small; `python benchmarks/kill_matrix.py` is the whole of it."""
+"""The kill matrix in small; `python -m benchmarks.kill_matrix` is the whole of it."""
 
 import json
 import os
