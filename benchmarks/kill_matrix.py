@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from kill_airflow import kill_in_airflow
 
+from benchmarks.kill_airflow import kill_in_airflow
 from benchmarks.kill_state import fingerprint, is_equal
 from features.ingest import commit, stage
 from features.materialize import materialize
