@@ -137,7 +137,7 @@ class Settings(EnvironmentSettings):
 
     @property
     def truth(self) -> Path:
-        """Planted interests of simulated logs; never read by training or serving."""
+        """Planted interests of simulated logs, for people who compare; no model and no answer reads them."""
         return self.root / "truth"
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
+import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -29,6 +30,8 @@ from serving.pages.access import PageAccess
 from serving.pages.layout import page, static_router, wants_page
 from serving.recall_routes import RECALL, recall_router
 from serving.tracing import RequestIds
+
+log = structlog.get_logger(__name__)
 
 STOP_SECONDS: Final = 5.0
 """Longest wait for events that are not pushed yet when the app ends."""
@@ -183,5 +186,8 @@ def _status_of(error: FacetError) -> HTTPStatus:
 
 async def _repeat(work: Callable[[], object], seconds: float) -> None:
     while True:
-        await asyncio.to_thread(work)
+        try:
+            await asyncio.to_thread(work)
+        except Exception:  # a bug must not end, say, the following of releases
+            log.exception("work beside the answers failed; it goes on")
         await asyncio.sleep(seconds)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +91,22 @@ def test_recall_over_http_is_recall(served: Served) -> None:
     }
     assert (body["user_id"], body["reason"]) == (1, None)
     assert body["release"] == served.client.get("/v1/release").json()["version"]
+
+
+def test_work_beside_the_answers_outlives_its_bugs(settings: Settings) -> None:
+    again, calls = threading.Event(), []
+
+    def work() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("a bug")
+        again.set()
+
+    metrics = Metrics()
+    live = LiveRecaller(settings, ServingSettings(), metrics=metrics, users=timed(user(1, BOTH)))
+    parts = replace(parts_of(settings, live, metrics), chores=[(work, 0.01)])
+    with TestClient(create_app(parts)):
+        assert again.wait(30)
 
 
 @pytest.mark.server
