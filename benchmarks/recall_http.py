@@ -6,7 +6,7 @@
 Bare is ``search`` of pymilvus by the name of the collection: the interests of the user after pruning, and the
 limit, filter, output field and ``ef`` that serving uses. Both against the real Milvus of ``make milvus`` over
 invented videos (``large_release.py``), users in turn. CPU seconds are those of the processes of client,
-Milvus and serving.
+Milvus and serving. Client processes import this file, so what is heavy is imported inside.
 """
 
 import argparse
@@ -30,15 +30,12 @@ import httpx
 import numpy as np
 import psutil
 
-from benchmarks.large_release import LargeRelease
-from benchmarks.two_releases import served
 from features.bundle import open_bundle
 from features.filters import NO_FILTERS
 from features.merge_config import INTERESTS, MergeConfig
 from features.release import current_release, open_registry
 from features.schema import VECTOR, VIDEO_ID
 from features.settings import Settings
-from features.store import FeatureStore
 from serving.collection import filter_expression, search_parameters
 from serving.interests import InterestExtractor
 from serving.publish import publish
@@ -160,6 +157,8 @@ def measure(
 
 def queries_of(settings: Settings, num_users: int) -> list[Query]:
     """The searches that recall makes for these users."""
+    from features.store import FeatureStore
+
     release = current_release(open_registry(settings))
     assert release is not None, "published"
     extractor = InterestExtractor(open_bundle(release.bundle_path(settings, INTERESTS)))
@@ -208,6 +207,8 @@ def _pid_at(port: int) -> int:
 @contextmanager
 def large_home(folder: Path, num_videos: int, num_users: int) -> Iterator[tuple[Settings, list[Path]]]:
     """A home and the paths of its bundles."""
+    from benchmarks.large_release import LargeRelease
+
     settings = Settings(home=folder / "home")
     large = LargeRelease(settings, num_videos)
     bundles = [large.write_interests(), large.write_popular(), large.write_neighbours()]
@@ -217,6 +218,8 @@ def large_home(folder: Path, num_videos: int, num_users: int) -> Iterator[tuple[
 
 def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
+    from benchmarks.two_releases import served
+
     cases: list[dict[str, Any]] = []
     with (
         tempfile.TemporaryDirectory() as name,

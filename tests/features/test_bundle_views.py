@@ -156,7 +156,14 @@ def test_stored_interests_of_a_bundle_are_served_for_a_month(home: Settings) -> 
 def test_a_service_names_exactly_what_its_bundle_reads(home: Settings, bundle: Bundle) -> None:
     service = FeatureStore(home)._service("recall_toy_v1")
     views = {view.name for view in service.feature_view_projections}
-    assert views == {"user_history", "user_seen", "user_profile", "user_recent", "user_activation"}
+    assert views == {
+        "user_history",
+        "user_seen",
+        "user_profile",
+        "user_recent",
+        "user_shown",
+        "user_activation",
+    }
     assert set(service.tags) == views | {"bundle", "kind"}, "with the version of each view"
 
 

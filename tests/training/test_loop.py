@@ -19,24 +19,21 @@ from training.loop import Context, Fit, Plan, fit
 from training.network import InterestNetwork
 from training.sampling import NegativeSampler
 from training.tables import tables_of
+from training.tracking import NoTracker
 
 CONFIG = InterestConfig(
     batch_size=16, epochs=4, patience=2, num_negatives=16, warmup_steps=2, history_length=6, num_interests=K
 )
 
 
-class Curve:
+class Curve(NoTracker):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
         self.steps: list[dict[str, float | None]] = []
 
-    def log_params(self, params: object) -> None: ...
-
     def log_metrics(self, metrics: dict[str, float | None], *, step: int = 0) -> None:
         self.steps.append({"step": step, **metrics})
-
-    def set_tag(self, key: str, value: str) -> None: ...
 
 
 def run(

@@ -33,9 +33,9 @@ WAIT_MS: Final = 60_000
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright's event loop runs in this thread until it ends
 def browser() -> Iterator[Browser]:
-    """Chromium without a window, one for the whole run; fails where it is not installed."""
+    """Chromium without a window, one for a file of tests; fails where it is not installed."""
     if not CHROMIUM.exists():
         pytest.fail(f"{CHROMIUM} is missing; `make test` installs it (docker/install-packages.sh)")
     expect.set_options(timeout=WAIT_MS)
