@@ -39,7 +39,7 @@ ALIAS: Final = "videos_live"
 INSERT_ROWS: Final = 2_000
 FLAT_BELOW: Final = 20_000
 """Exact search is fast enough below this many videos: 16 ms for 4 interests over 5,000 on Milvus Lite."""
-HNSW_M: Final = 16
+HNSW_M: Final = 32
 HNSW_EF_CONSTRUCTION: Final = 200
 UNKNOWN: Final[dict[str, Any]] = {
     UPLOADER_ID: -1,
