@@ -4,6 +4,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 export FACET_HOME ?= var
+# Whole files go to a worker, so that what a file shares is built once.
+TEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile
 # Where pip finds local wheels, uv looks too; unset means the public index.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
@@ -30,7 +33,7 @@ check: install  ## format, lint, types, import contracts, layout, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory lint-imports
-	$(BIN)/python -m pytest -q -m "not slow and not server and not gpu"
+	$(PYTEST) -m "not slow and not server and not gpu"
 
 # import-linter wants packages; a link lets it see facet.py as one, from a folder where it finds that first.
 lint-imports: install
@@ -40,7 +43,7 @@ lint-imports: install
 test: install  ## all tests but those that need a GPU
 	bash docker/install-packages.sh
 	$(MAKE) --no-print-directory milvus
-	$(BIN)/python -m pytest -q -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 milvus:  ## a real Milvus of one process in build/milvus, for tests and benchmarks
 	PYTHON=$(PYTHON) bash docker/install-milvus.sh

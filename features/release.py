@@ -4,6 +4,7 @@ A release pins one bundle per channel, the Milvus collection built from each tha
 channels are merged. The pointer is one row: the only meaning of "current".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,9 +66,9 @@ def open_registry(settings: Settings) -> sa.Engine:
     if settings.database.startswith("sqlite"):
         settings.root.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(settings.database)
-    METADATA.create_all(engine)
-    if not _has_merge_config(engine):
-        _add_merge_config(engine)
+    for table in METADATA.sorted_tables:
+        _unless_another_did(lambda t=table: _has_table(engine, t), lambda t=table: t.create(engine))
+    _unless_another_did(lambda: _has_merge_config(engine), lambda: _add_merge_config(engine))
     return engine
 
 
@@ -91,6 +92,21 @@ def _release(row: sa.Row, revision: int) -> Release:
     return Release(row.version, row.state, row.bundles, row.collections, row.created_at, revision, merge)
 
 
+def _unless_another_did(is_done: Callable[[], bool], change: Callable[[], None]) -> None:
+    """Make a change to the tables once; of processes that start together, the slower ones see it made."""
+    if is_done():
+        return
+    try:
+        change()
+    except DBAPIError:
+        if not is_done():
+            raise
+
+
+def _has_table(engine: sa.Engine, table: sa.Table) -> bool:
+    return sa.inspect(engine).has_table(table.name)
+
+
 def _has_merge_config(engine: sa.Engine) -> bool:
     columns = sa.inspect(engine).get_columns(RELEASES.name)
     return any(column["name"] == RELEASES.c.merge_config.name for column in columns)
@@ -99,9 +115,5 @@ def _has_merge_config(engine: sa.Engine) -> bool:
 def _add_merge_config(engine: sa.Engine) -> None:
     column = RELEASES.c.merge_config
     kind = column.type.compile(engine.dialect)
-    try:
-        with engine.begin() as connection:
-            connection.execute(sa.text(f"ALTER TABLE {RELEASES.name} ADD COLUMN {column.name} {kind}"))
-    except DBAPIError:
-        if not _has_merge_config(engine):  # another process may have been quicker
-            raise
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"ALTER TABLE {RELEASES.name} ADD COLUMN {column.name} {kind}"))

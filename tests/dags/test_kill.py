@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_bodies_killed_and_run_again_leave_what_an_undisturbed_run_leaves(tmp_path: Path) -> None:
     environment = os.environ | {"FACET_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "benchmarks/kill_matrix.py", "2", "0"]
+    command = [sys.executable, "-m", "benchmarks.kill_matrix", "2", "0"]
     done = subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500
     )

@@ -43,9 +43,9 @@ def on_postgresql(server: str, tmp_path: Path) -> Settings:
 
 def flip_often(settings: Settings, name: str, together: Barrier) -> None:
     """Publish ``NUM_FLIPS`` releases against everybody else; a flip that lost reads the pointer again."""
-    engine = open_registry(settings)
+    together.wait(timeout=60)
+    engine = open_registry(settings)  # also the tables are created by all of them at once
     writer = ReleaseWriter(engine)
-    together.wait()
     for number in range(NUM_FLIPS):
         version = f"{name}{number}"
         writer.begin(version, bundles={"interests": version}, collections={}, created_by=name)
@@ -67,13 +67,13 @@ def test_no_flip_of_publishers_that_compete_is_lost_or_counted_twice(on_postgres
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(NUM_PUBLISHERS)
     publishers = [
-        context.Process(target=flip_often, args=(on_postgresql, f"p{i}-", together))
+        context.Process(target=flip_often, args=(on_postgresql, f"p{i}-", together), daemon=True)
         for i in range(NUM_PUBLISHERS)
     ]
     for publisher in publishers:
         publisher.start()
     for publisher in publishers:
-        publisher.join()
+        publisher.join(timeout=120)
     assert [publisher.exitcode for publisher in publishers] == [0] * NUM_PUBLISHERS
     release = current_release(open_registry(on_postgresql))
     assert release is not None
