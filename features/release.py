@@ -7,6 +7,7 @@ channels are merged. The pointer is one row: the only meaning of "current".
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -67,8 +68,8 @@ def open_registry(settings: Settings) -> sa.Engine:
         settings.root.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(settings.database)
     for table in METADATA.sorted_tables:
-        _unless_another_did(lambda t=table: _has_table(engine, t), lambda t=table: t.create(engine))
-    _unless_another_did(lambda: _has_merge_config(engine), lambda: _add_merge_config(engine))
+        _unless_another_did(partial(_has_table, engine, table), partial(table.create, engine))
+    _unless_another_did(partial(_has_merge_config, engine), partial(_add_merge_config, engine))
     return engine
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from features.settings import Settings
 
+pytest_plugins = ["tests.browser"]
+
 for name in [name for name in os.environ if name.startswith("FACET_")]:
     del os.environ[name]  # a developer's settings must not decide a test
 

@@ -12,7 +12,6 @@ from dags.form import REPORTS
 from dags.plugins.facet_views import Reports
 from features.settings import Settings
 from tests.dags.airflow_home import RunningAirflow, running_airflow, simulate_days
-from tests.serving.pages.conftest import browser as browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 

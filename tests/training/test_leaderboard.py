@@ -7,15 +7,13 @@ import pytest
 from features.capacity import Capacity
 from features.errors import BadInputError
 from features.settings import Settings
-from tests.serving.pages.conftest import (
+from tests.browser import (
     DESKTOP,
     PHONE,
     OpenPage,
     scrolls_sideways,
     serious_findings,
 )
-from tests.serving.pages.conftest import browser as browser
-from tests.serving.pages.conftest import open_page as open_page
 from tests.training.logs import planted_log
 from training.evaluation import judge_bundle
 from training.leaderboard import Leaderboard, LeaderboardConfig, Result, read_config, run_leaderboard

@@ -1,13 +1,18 @@
 """A small home to explore: two releases, a user of each kind, titles, seconds watched, planted interests."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import uvicorn
+from fastapi import FastAPI
 
 from features.bundle import Bundle
 from features.lake import Lake, curated_schema
@@ -35,7 +40,7 @@ from serving.pages.explorer import explorer_router
 from serving.publish import publish
 from serving.settings import ServingSettings
 from tests.serving.bundles import VECTORS, VIDEO_IDS, write_interests, write_ranking
-from tests.serving.pages.conftest import on_a_port
+from tests.serving.conftest import free_port
 from tests.serving.users import LIKED, POSITIVE, parts_of, timed, user
 
 FAN, COOK, STRANGER = 1, 2, 99
@@ -43,6 +48,7 @@ FAN, COOK, STRANGER = 1, 2, 99
 DAY = "2026-01-21"
 TITLES = {10: "Soup for a week", 20: "Every free kick", 30: "Sauces", 40: "Derby", 50: "<b>Stadium</b> food"}
 SECONDS, DURATION = 30.0, 40.0
+START_SECONDS: Final = 20.0
 
 
 class Registered:
@@ -109,6 +115,22 @@ def served(
     )
     with on_a_port(create_app(parts, poll_seconds=3600.0)) as url:
         yield url, live, metrics
+
+
+@contextmanager
+def on_a_port(app: FastAPI) -> Iterator[str]:
+    """The app behind a real server on loopback; gives its address."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + START_SECONDS
+    while not server.started:
+        assert time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(START_SECONDS)
 
 
 def write_curated(settings: Settings, fan: UserFeatures) -> None:

@@ -17,7 +17,7 @@ from serving.pages.explorer import ANSWER_ONLY, TROUBLES, LookQuery
 from serving.result import Reason
 from serving.settings import ServingSettings
 from serving.video_map import draw_map, read_map
-from tests.serving.pages.conftest import PHONE, OpenPage, scrolls_sideways, serious_findings
+from tests.browser import PHONE, OpenPage, scrolls_sideways, serious_findings
 from tests.serving.pages.home import COOK, DURATION, FAN, SECONDS, STRANGER, Home, a_home, served, write_truth
 from tests.serving.users import BrokenStore, timed
 

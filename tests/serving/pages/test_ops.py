@@ -29,16 +29,16 @@ from serving.recent_figures import Figures
 from serving.settings import ServingSettings
 from serving.state_metrics import StateMetrics
 from serving.task_files import TaskFiles
-from tests.features.landing_rows import DAY
-from tests.serving.bundles import write_interests, write_ranking
-from tests.serving.pages.conftest import (
+from tests.browser import (
     DESKTOP,
     PHONE,
     OpenPage,
-    on_a_port,
     scrolls_sideways,
     serious_findings,
 )
+from tests.features.landing_rows import DAY
+from tests.serving.bundles import write_interests, write_ranking
+from tests.serving.pages.home import on_a_port
 from tests.serving.users import POSITIVE, parts_of, timed, user
 
 

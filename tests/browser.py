@@ -1,19 +1,12 @@
-"""A real Chromium, an app on a port, and what every page must hold."""
+"""A real Chromium for tests of pages, a plugin of pytest, and what every page must hold."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-from tests.serving.conftest import free_port
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
 ARGUMENTS: Final = [
@@ -27,7 +20,6 @@ ARGUMENTS: Final = [
 ]
 DESKTOP, PHONE = (1280, 900), (390, 844)
 """Widths and heights in CSS pixels."""
-START_SECONDS: Final = 20.0
 WAIT_MS: Final = 60_000
 """A busy machine is no reason to fail."""
 OpenPage = Callable[..., Page]
@@ -67,22 +59,6 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert not complaints
-
-
-@contextmanager
-def on_a_port(app: FastAPI) -> Iterator[str]:
-    """The app behind a real server on loopback; gives its address."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + START_SECONDS
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(START_SECONDS)
 
 
 def serious_findings(page: Page) -> list[dict[str, Any]]:
