@@ -4,7 +4,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -12,19 +11,15 @@ import yaml
 from features.settings import SECRETS_DIR, Settings
 from serving.settings import ServingSettings
 from serving.stack_settings import StackSettings
+from tests.docker.compose import COMPOSE, DOCKER, OURS, ROOT, SERVICES
 from tests.test_settings import fields_of
 from training.settings import TrainingSettings
 
-ROOT = Path(__file__).parents[2]
-DOCKER = ROOT / "docker"
-COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 KUBERNETES = [
     document
     for document in yaml.safe_load_all((DOCKER / "kubernetes" / "serving.yaml").read_text())
     if document
 ]
-OURS = {"facet-airflow:0.1.0", "facet-serving:0.1.0"}
 PUBLISHED = {
     "api-server": ["127.0.0.1:8080:8080"],
     "grafana": ["127.0.0.1:3000:3000"],
