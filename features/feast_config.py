@@ -1,13 +1,11 @@
 """How Feast is set up for one FACET_HOME: registry, offline store, online store."""
 
-from typing import Any, Final
+from typing import Any
 
 from features.bundle_rows import KEY_VERSION
 from features.definitions import PROJECT
+from features.redis_address import connection_string
 from features.settings import Settings
-
-REDIS_PATIENCE: Final = "socket_connect_timeout=2,socket_timeout=5"
-"""Seconds; without any, a look-up whose packets are lost waits for ever and keeps its thread."""
 
 
 def store_config(settings: Settings) -> dict[str, Any]:
@@ -15,7 +13,7 @@ def store_config(settings: Settings) -> dict[str, Any]:
     online: dict[str, Any] = {"type": "sqlite", "path": str(settings.feast / "online.db")}
     if settings.redis:
         # Without its own check, Redis would keep a row of the same moment when a snapshot was mended.
-        address = f"{REDIS_PATIENCE},{settings.redis}"
+        address = connection_string(settings.redis, settings.redis_password)
         online = {"type": "redis", "connection_string": address, "skip_dedup": True}
     registry: str | dict[str, Any] = str(settings.feast / "registry.db")
     if settings.database_url:  # shared by machines; a file would be overwritten by whoever applies last

@@ -65,7 +65,7 @@ def materialized(newest: str, settings: Settings) -> Lineage:
     day = newest_day(settings=settings) or newest
     offline = settings.feast / "offline"
     views = tuple(_local(offline / view, day) for view in VIEWS)
-    online = f"redis://{settings.redis}" if settings.redis else LOCAL
+    online = f"redis://{settings.redis.partition(',')[0]}" if settings.redis else LOCAL
     store = Dataset(online, "recall" if settings.redis else str(settings.feast / "online.db"), day)
     return Lineage(_tables((WATCHES, VIDEOS, USERS), settings), (*views, store))
 

@@ -3,9 +3,9 @@
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +17,7 @@ from features.aggregates.config import AggregatesConfig
 from features.config import ValidationConfig
 from features.errors import BadInputError
 from features.positives import PositiveRule
+from features.redis_address import split_password
 
 SECRETS_DIR: Final = "FACET_SECRETS_DIR"
 
@@ -56,14 +57,20 @@ class EnvironmentSettings(BaseSettings):
 class Settings(EnvironmentSettings):
     """Read once, at start, with ``Settings()``; tests pass their own ``Settings(home=tmp_path)``."""
 
-    model_config = SettingsConfigDict(env_nested_delimiter="__")
+    # A database URL or a Redis address may hold a password: what pydantic finds wrong is told without it.
+    model_config = SettingsConfigDict(env_nested_delimiter="__", hide_input_in_errors=True)
 
     home: Path = Field(default=Path("var"), description="folder that holds everything Facet writes")
     database_url: str | None = Field(
         default=None, description="SQL database of the release registry and of Feast's registry"
     )
     redis: str | None = Field(
-        default=None, description="online feature store as host:port; SQLite below FACET_HOME if unset"
+        default=None,
+        description="online feature store as Feast writes it, host:port or host:port,ssl=true and the like; "
+        "SQLite below FACET_HOME if unset",
+    )
+    redis_password: SecretStr | None = Field(
+        default=None, description="password of FACET_REDIS; one that is part of the address counts too"
     )
     landing_uri: str | None = Field(
         default=None,
@@ -84,6 +91,19 @@ class Settings(EnvironmentSettings):
         default=AggregatesConfig(),
         description="engine and smoothing of the aggregates, one variable per field",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_password_apart(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """``redis`` is shown and logged; a password in it becomes ``redis_password``."""
+        if not values.get("redis"):
+            return values
+        address, password = split_password(values["redis"])
+        if password is None:
+            return values
+        if values.get("redis_password") is not None:
+            raise ValueError("FACET_REDIS holds a password and FACET_REDIS_PASSWORD is set; keep one of them")
+        return {**values, "redis": address, "redis_password": password}
 
     @cached_property
     def root(self) -> Path:

@@ -99,10 +99,12 @@ def mark(folder: Path, name: str, **facts: object) -> None:
     write_atomically(folder / name, json.dumps(facts, indent=2))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Readers see the old file or the whole new one."""
+def write_atomically(path: Path, text: str, *, is_secret: bool = False) -> None:
+    """Readers see the old file or the whole new one; of a secret there are none but its owner."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    if is_secret:
+        temporary.touch(mode=0o600)
     temporary.write_text(text + "\n")
     os.replace(temporary, path)
 

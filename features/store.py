@@ -62,6 +62,7 @@ from features.recent import (
     pack_recent,
     unpack_recent,
 )
+from features.redis_address import open_redis
 from features.schema import ACTIONS, EVENT_TIMES, PROFILE, SEGMENT, TIMESTAMP, USER_ID, VIDEO_IDS
 from features.settings import Settings
 from features.snapshots import AS_OF, KEY_OF, SEEN_PACKED, USER_RECENT, USER_SHOWN, snapshot_path
@@ -113,7 +114,8 @@ class FeatureStore:
     def apply(self) -> None:
         """Register entities, views and the service; ``feature_store.yaml`` is for Feast's own tools."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._folder / "feature_store.yaml", yaml.safe_dump(store_config(self._settings)))
+        config = yaml.safe_dump(store_config(self._settings))
+        write_atomically(self._folder / "feature_store.yaml", config, is_secret=True)  # passwords of stores
         views = feature_views(self._settings)
         of_bundles = bundle_views(self._settings)
         self._feast.apply([*ENTITIES.values(), BUNDLE_ENTITY, *views, *of_bundles, *services(views)])
@@ -352,8 +354,7 @@ class FeatureStore:
 
     @cached_property
     def _redis(self) -> redis.Redis:
-        host, _, port = (self._settings.redis or "").partition(":")
-        return redis.Redis(host, int(port or 6379))
+        return open_redis(self._settings.redis or "", self._settings.redis_password)
 
     @cached_property
     def _feast(self) -> feast.FeatureStore:

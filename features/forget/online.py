@@ -20,6 +20,7 @@ import redis
 
 from features.errors import RetryLaterError, StoreUnavailableError
 from features.forget.users import Users
+from features.redis_address import open_redis
 from features.schema import USER_ID
 from features.settings import Settings
 from features.snapshots import KEY_OF
@@ -45,7 +46,7 @@ def erase_online(users: Users, settings: Settings) -> int:
             with filelock.FileLock(settings.feast / ".push.lock", timeout=PUSH_SECONDS):
                 erased += _erase_sqlite(users, settings.feast / SQLITE)
         if settings.redis:
-            erased += _erase_redis(users, settings.redis)
+            erased += _erase_redis(users, open_redis(settings.redis, settings.redis_password))
     except (sqlite3.Error, redis.RedisError, filelock.Timeout) as error:
         raise StoreUnavailableError(f"the online store could not be rewritten: {error}; run again") from error
     for path in sorted(settings.feast.glob("*.duckdb")):
@@ -93,9 +94,7 @@ def _erase_sqlite(users: Users, path: Path) -> int:
         return erased
 
 
-def _erase_redis(users: Users, address: str) -> int:
-    host, _, port = address.partition(":")
-    client = redis.Redis(host, int(port or 6379))
+def _erase_redis(users: Users, client: redis.Redis) -> int:
     erased = 0
     with client.lock("facet:push", timeout=PUSH_SECONDS, blocking_timeout=PUSH_SECONDS):
         for key in _keys(client):
