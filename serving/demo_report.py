@@ -52,13 +52,11 @@ class Report:
         answers = [self._recall(user.user_id) for user in users]
         bundle = single.result()["bundle"]
         judging["one vector"] = self._evaluate(bundle)
-        drawing = self._facet("map")
         one_vector = self._recall_batch(bundle, users)
         for user, answer in zip(users, answers, strict=True):
             self._show_user(world, user, answer, one_vector[user.user_id])
         self._show_metrics({name: command.result() for name, command in judging.items()})
         self._show_runs(airflow)
-        drawing.result()
         self._show_urls(users[-1])
 
     def _evaluate(self, bundle: object) -> FacetCommand:

@@ -41,6 +41,7 @@ from serving.renewal import fill_collection, items_of_today
 from serving.samples import sampled_queries
 from serving.settings import ServingSettings
 from serving.verify import verify_collection
+from serving.video_map import draw_live_map
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ class BundleStore(Protocol):
 
 
 def publish_release(bundles: Sequence[str]) -> str:
-    """``publish`` for the DAG: paths as text, settings from the environment.
+    """``publish`` and the map, for the DAG: paths as text, settings from the environment.
 
     Channels that ``FACET_MERGE`` weighs and that have no bundle yet are left out: the others share.
     """
@@ -80,15 +81,22 @@ def publish_release(bundles: Sequence[str]) -> str:
         live = current_release(open_registry(settings))
         merge = merge.limited_to({*open_channels(bundles), *(live.bundles if live else {})})
     started, steps = time.perf_counter(), list[dict[str, str | float]]()
+
+    def note(step: str) -> None:
+        steps.append({"step": step, "after seconds": time.perf_counter() - started})
+
     try:
-        return publish(
+        version = publish(
             bundles,
             settings=settings,
             merge=merge,
             serving_settings=serving_settings,
             created_by="airflow",
-            on_step=lambda step: steps.append({"step": step, "after seconds": time.perf_counter() - started}),
+            on_step=note,
         )
+        if draw_live_map(settings):
+            note("mapped")
+        return version
     finally:
         log_table("steps that are done", steps)
         note_link(OPERATIONS, f"{serving_settings.serving_url}/ops")

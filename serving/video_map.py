@@ -1,5 +1,8 @@
 """A map of a bundle's videos: two coordinates each, near where their vectors are. Drawn once, kept as a file.
 
+A publish draws the map of what it made live; one that cannot be drawn, or is killed, leaves no file and does
+not fail the publish.
+
 t-SNE (van der Maaten and Hinton, JMLR 2008) by scikit-learn, over the most popular videos. Distances mean
 something only nearby, and nothing reads the map but people.
 
@@ -17,19 +20,20 @@ import structlog
 from jaxtyping import Float, Float32, Int64
 
 from features.bundle import Bundle, open_bundle
-from features.errors import BadInputError
+from features.errors import BadInputError, FacetError
 from features.merge_config import INTERESTS
 from features.release import current_release, open_registry
 from features.schema import VIDEO_ID
 from features.settings import Settings
 from features.stage import write_parquet
+from features.task_metrics import recorded
 from features.trend import has_trend
 from serving.errors import NoReleaseError
 
 log = structlog.get_logger(__name__)
 
 MAX_VIDEOS: Final = 2000
-"""As many as a browser draws without effort; t-SNE takes some 10 s for them."""
+"""As many as a browser draws without effort, and what bounds the time: see docs/serving.md."""
 MIN_VIDEOS: Final = 5
 PERPLEXITY: Final = 30.0
 """The default of scikit-learn; few videos get a third of their number."""
@@ -71,8 +75,27 @@ def read_map(settings: Settings, bundle: str) -> VideoMap | None:
     return VideoMap(table[VIDEO_ID].to_numpy(), np.column_stack([table[X].to_numpy(), table[Y].to_numpy()]))
 
 
-def draw_map(settings: Settings, bundle: Path | None = None) -> Path:
+def draw_live_map(settings: Settings) -> Path | None:
+    """The map of the live release, drawn if it is not there; ``None`` and a log entry where that fails.
+
+    What came of it is in the metrics as task ``map``.
+    """
+    try:
+        return _draw_missing(settings=settings)
+    except (
+        FacetError,
+        OSError,
+        ValueError,
+    ) as error:  # ValueError: scikit-learn on vectors that are no numbers
+        log.error("map not drawn; `facet map` tries again", error=str(error))
+        return None
+
+
+def draw_map(settings: Settings, bundle: Path | None = None, *, max_videos: int = MAX_VIDEOS) -> Path:
     """Draw the map of a bundle with vectors, of the live release by default; the same bundle, the same map.
+
+    Args:
+        max_videos: the most popular ones; what bounds the time.
 
     Raises:
         NoReleaseError: nothing is published, and no bundle is named.
@@ -86,7 +109,7 @@ def draw_map(settings: Settings, bundle: Path | None = None) -> Path:
     opened = open_bundle(bundle)
     if not opened.manifest.dim:
         raise BadInputError(f"bundle {bundle} of kind {opened.manifest.kind!r} has no vectors to draw")
-    video_ids, vectors = _popular(opened)
+    video_ids, vectors = _popular(opened, max_videos)
     if len(video_ids) < MIN_VIDEOS:
         raise BadInputError(f"bundle {bundle} has {len(video_ids)} videos; a map needs {MIN_VIDEOS}")
     places = _embed(vectors)
@@ -98,10 +121,17 @@ def draw_map(settings: Settings, bundle: Path | None = None) -> Path:
     return path
 
 
-def _popular(bundle: Bundle) -> tuple[Int64[np.ndarray, " S"], Float32[np.ndarray, "S D"]]:
+@recorded("map")
+def _draw_missing(*, settings: Settings) -> Path:
+    release = current_release(open_registry(settings))
+    path = map_path(settings, release.bundles[INTERESTS]) if release else None
+    return path if path and path.exists() else draw_map(settings)
+
+
+def _popular(bundle: Bundle, max_videos: int) -> tuple[Int64[np.ndarray, " S"], Float32[np.ndarray, "S D"]]:
     """Vocabularies are sorted by popularity; the trend says nothing of what a video is like."""
-    vectors = bundle.vectors[:MAX_VIDEOS, : -1 if has_trend(bundle) else None]
-    return bundle.video_ids[:MAX_VIDEOS], vectors
+    vectors = bundle.vectors[:max_videos, : -1 if has_trend(bundle) else None]
+    return bundle.video_ids[:max_videos], vectors
 
 
 def _embed(vectors: Float32[np.ndarray, "S D"]) -> Float[np.ndarray, "S 2"]:
