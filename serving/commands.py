@@ -28,14 +28,18 @@ def publish(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Load the bundles' item vectors into Milvus, verify them, and make them the current release."""
+    """Load the bundles into Milvus, verify them, make them the current release and draw its map."""
     from features.merge_config import parse_merge, read_merge_config
     from serving.publish import publish as run
+    from serving.video_map import draw_live_map
 
     if merge and union_file:
         raise BadInputError("--merge and --union say the same thing twice; give one of them")
     asked = parse_merge(merge) if merge else read_merge_config(union_file) if union_file else None
-    report({"release": run(bundles, settings=Settings(), merge=asked)}, as_json)
+    settings = Settings()
+    version = run(bundles, settings=settings, merge=asked)
+    draw_live_map(settings)
+    report({"release": version}, as_json)
 
 
 @app.command()
@@ -95,7 +99,7 @@ def draw_map(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Draw the explorer's map of a bundle's videos (t-SNE of the most popular ones)."""
+    """Draw the explorer's map of a bundle's videos again (t-SNE of the most popular ones)."""
     from serving.video_map import draw_map as run
 
     report({"map": str(run(Settings(), bundle))}, as_json)
