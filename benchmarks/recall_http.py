@@ -36,7 +36,7 @@ from features.merge_config import INTERESTS, MergeConfig
 from features.release import current_release, open_registry
 from features.schema import VECTOR, VIDEO_ID
 from features.settings import Settings
-from serving.collection import filter_expression, search_parameters
+from serving.collection import filter_expression, index_parameters, search_parameters
 from serving.interests import InterestExtractor
 from serving.publish import publish
 from serving.settings import ServingSettings
@@ -91,7 +91,7 @@ def ask_bare(target: Target, seconds: float, number: int) -> Client:
             anns_field=VECTOR,
             filter=query.expression,
             output_fields=[VIDEO_ID],
-            search_params=search_parameters(target.num_videos, TOP_N),
+            search_params=search_parameters(index_parameters(target.num_videos)["index_type"], TOP_N),
             consistency_level="Bounded",
         )
 

@@ -17,8 +17,9 @@ from typing import Any, Final
 
 from features.channels import open_channels
 from features.days import parse_span
+from features.hidden import hidden_videos
 from features.lake import Lake
-from features.live_items import as_trained
+from features.live_items import items_at
 from features.merge_config import INTERESTS, MergeConfig, parse_merge, read_merge_config
 from features.popular import PopularVideos
 from features.settings import Settings
@@ -56,7 +57,9 @@ def main(days: str, union_file: str, *bundles: str) -> None:
     targets = log.targets(start, end)
     wanted = part_of(targets, targets.keys[in_half(targets.keys, "report")])
     past, catalogue = Past.read(log, start), Catalogue.read(log)
-    popular, facts_of = PopularVideos.of_channels(channels), facts_of_channels(as_trained(channels))
+    items = items_at(channels, start, settings)
+    popular, facts_of = PopularVideos.of_channels(channels), facts_of_channels(items)
+    hidden = hidden_videos(channels, items)
     finders: dict[tuple[str, float | None], Remembered] = {}
 
     def judged(merge: MergeConfig) -> Judgement:
@@ -64,9 +67,10 @@ def main(days: str, union_file: str, *bundles: str) -> None:
         for name in merge.asked(channels):
             key = (name, merge.min_share)
             if key not in finders:
-                finders[key] = Remembered(open_ranker(channels[name], min_share=merge.min_share))
+                ranker = open_ranker(channels[name], min_share=merge.min_share, live=items.get(name))
+                finders[key] = Remembered(ranker)
             asked[name] = finders[key]
-        return judge(UnionRanker(asked, merge, popular, facts_of), past, wanted, catalogue)
+        return judge(UnionRanker(asked, merge, popular, facts_of, hidden=hidden), past, wanted, catalogue)
 
     first, rows = None, []
     for name, options in ROWS.items():

@@ -14,6 +14,7 @@ kind                files
                     ``vocabulary.parquet``
 ``stored_interests`` ``user_interests.parquet``, ``item_vectors.parquet, vocabulary.parquet``
 ``ranking``         ``ranking.parquet``: ``segment, rank, video_id, score``
+``uploads``         ``uploads.parquet``: ``uploader_id, video_id, weight``; ``vocabulary.parquet``
 ==================  ==========================================================================
 
 ``extractor.onnx`` maps ``video_rows, actions`` (B, L) int64 and ``age_days`` (B, L) float32 to
@@ -87,17 +88,20 @@ TREND: Final = "trend.parquet"
 ACTIVATION: Final = "activation.parquet"
 NEIGHBOURS: Final = "neighbours.parquet"
 RANKING: Final = "ranking.parquet"
+UPLOADS: Final = "uploads.parquet"
 USER_INTERESTS: Final = "user_interests.parquet"
 
 INTERESTS_KIND: Final = "interests"
 NEIGHBOURS_KIND: Final = "neighbours"
 RANKING_KIND: Final = "ranking"
 STORED_INTERESTS_KIND: Final = "stored_interests"
+UPLOADS_KIND: Final = "uploads"
 FILES_OF: Final[dict[str, frozenset[str]]] = {
     INTERESTS_KIND: frozenset({EXTRACTOR, ITEM_ENCODER, ITEM_VECTORS, VOCABULARY, ACTIVATION}),
     NEIGHBOURS_KIND: frozenset({NEIGHBOURS, VOCABULARY}),
     RANKING_KIND: frozenset({RANKING}),
     STORED_INTERESTS_KIND: frozenset({USER_INTERESTS, ITEM_VECTORS, VOCABULARY}),
+    UPLOADS_KIND: frozenset({UPLOADS, VOCABULARY}),
 }
 USER_FILES: Final = frozenset({ACTIVATION, USER_INTERESTS})
 """Files with rows of users; each has a column ``user_id``."""
@@ -120,6 +124,13 @@ NEIGHBOURS_SCHEMA: Final = pa.schema(
     [
         pa.field(VIDEO_ID, pa.int64(), nullable=False),
         pa.field(NEIGHBOUR_ID, pa.int64(), nullable=False),
+        pa.field(WEIGHT, pa.float32(), nullable=False),
+    ]
+)
+UPLOADS_SCHEMA: Final = pa.schema(
+    [
+        pa.field(UPLOADER_ID, pa.int64(), nullable=False),
+        pa.field(VIDEO_ID, pa.int64(), nullable=False),
         pa.field(WEIGHT, pa.float32(), nullable=False),
     ]
 )
@@ -153,7 +164,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = FORMAT
-    kind: Literal["interests", "neighbours", "ranking", "stored_interests"]
+    kind: Literal["interests", "neighbours", "ranking", "stored_interests", "uploads"]
     model: str
     version: str
     created_at: datetime
@@ -237,6 +248,11 @@ class Bundle:
     def neighbours(self) -> pa.Table:
         """``neighbours.parquet``."""
         return pq.read_table(self.path / NEIGHBOURS)
+
+    @cached_property
+    def uploads(self) -> pa.Table:
+        """``uploads.parquet``: what an uploader's followers get, one row per video."""
+        return pq.read_table(self.path / UPLOADS)
 
     @cached_property
     def user_interests(self) -> pa.Table:

@@ -15,7 +15,14 @@ from features.bundle import INTERESTS_KIND, RANKING_KIND, STORED_INTERESTS_KIND,
 from features.definitions import ENTITIES, FOREVER, TTL_OF, source_of
 from features.schema import USER_ID
 from features.settings import Settings
-from features.snapshots import USER_HISTORY, USER_PROFILE, USER_RECENT, USER_SEEN, USER_SHOWN
+from features.snapshots import (
+    USER_FOLLOWS,
+    USER_HISTORY,
+    USER_PROFILE,
+    USER_RECENT,
+    USER_SEEN,
+    USER_SHOWN,
+)
 from features.user_vectors import (
     ACTIVATION_PACKED,
     USER_ACTIVATION,
@@ -38,7 +45,7 @@ BUNDLE_SCHEMA_OF: Final = {
 }
 BUNDLE_TTL_OF: Final = {USER_VECTORS: timedelta(days=30), USER_ACTIVATION: FOREVER}
 """Stored interests of a month ago say little; then the history counts. A record is part of its bundle."""
-OF_EVERY_USER: Final = (USER_SEEN, USER_PROFILE, USER_RECENT, USER_SHOWN)
+OF_EVERY_USER: Final = (USER_SEEN, USER_PROFILE, USER_FOLLOWS, USER_RECENT, USER_SHOWN)
 MORE_OF: Final = {
     INTERESTS_KIND: (USER_HISTORY, USER_ACTIVATION),
     STORED_INTERESTS_KIND: (USER_HISTORY, USER_VECTORS),

@@ -121,9 +121,10 @@ def feature_views(settings: Settings) -> list[FeatureView]:
 
 
 def services(views: list[FeatureView]) -> list[FeatureService]:
-    """What recall reads of a user: online everything, offline what has exports."""
+    """What recall reads of a user: online everything, offline what histories need."""
     of_user = (USER_HISTORY, USER_SEEN, USER_PROFILE)
-    wanted = {RECALL_SERVICE: (*of_user, USER_RECENT, USER_SHOWN), OFFLINE_SERVICE: of_user}
+    online = (*of_user, USER_FOLLOWS, USER_RECENT, USER_SHOWN)
+    wanted = {RECALL_SERVICE: online, OFFLINE_SERVICE: of_user}
     return [
         FeatureService(name=name, features=[view for view in views if view.name in names])
         for name, names in wanted.items()

@@ -4,10 +4,11 @@ An extractor reads rows of its own tables. A new video of a history goes through
 is read as the known video that its vector is nearest to (``history_vocabulary``).
 
 Shape letters: V videos of the bundle or of a collection, C videos that the overlay shows, R videos shown,
-D dimensions, N any videos.
+D dimensions, N any videos, U uploaders.
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -17,15 +18,18 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float32, Int64
 
 from features.bundle import Bundle, Manifest
+from features.days import day_of
 from features.overlay import (
     COLUMNS,
     KINDS_WITH_ITEMS,
     OVERLAY_SCHEMA,
     STAND_IN,
     day_of_overlay,
+    overlay_of,
     read_overlay,
+    read_snapshot,
 )
-from features.schema import IS_ONLINE, PAD_ROW, VECTOR, VIDEO_ID
+from features.schema import IS_ONLINE, PAD_ROW, UPLOADER_ID, VECTOR, VIDEO_ID
 from features.settings import Settings
 from features.vocabulary import Vocabulary
 
@@ -64,9 +68,19 @@ def live_items(bundles: Mapping[str, Bundle], settings: Settings) -> dict[str, "
     }
 
 
-def as_trained(bundles: Mapping[str, Bundle]) -> dict[str, "LiveItems"]:
-    """The same without overlays."""
-    return {name: LiveItems(b) for name, b in bundles.items() if b.manifest.kind in KINDS_WITH_ITEMS}
+def items_at(bundles: Mapping[str, Bundle], moment: datetime, settings: Settings) -> dict[str, "LiveItems"]:
+    """The videos that serving would have known at ``moment``: of the newest snapshot of the days before it.
+
+    Nothing is written; an overlay that is there only saves encoding. As trained where there is no snapshot.
+    """
+    snapshot = read_snapshot(settings, day_of(moment - timedelta(microseconds=1)))
+
+    def items_of(bundle: Bundle) -> LiveItems:
+        if snapshot is None:
+            return LiveItems(bundle)
+        return LiveItems(bundle, overlay_of(bundle, snapshot, read_overlay(settings, bundle.name)))
+
+    return {name: items_of(b) for name, b in bundles.items() if b.manifest.kind in KINDS_WITH_ITEMS}
 
 
 class LiveItems:
@@ -139,6 +153,14 @@ class LiveItems:
         later = self._changed.filter(pc.field(STAND_IN).is_valid())
         ids, stand_ins = later[VIDEO_ID].to_numpy(), later[STAND_IN].to_numpy()
         return HistoryVocabulary(self.bundle.vocabulary, ids, stand_ins)
+
+    def uploaders_of(self, video_ids: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " U"]:
+        """Ids of the uploaders of these videos; videos of which none is known have none."""
+        rows = self.vocabulary.rows_of(video_ids)
+        if not (rows != PAD_ROW).any():
+            return np.empty(0, dtype=np.int64)
+        found = self.items[UPLOADER_ID].take(pa.array(rows[rows != PAD_ROW] - 1))
+        return np.unique(found.drop_null().to_numpy())
 
     @cached_property
     def is_searched(self) -> Bool[np.ndarray, " R"]:

@@ -28,17 +28,9 @@ class Neighbours:
         neighbours: the content of ``neighbours.parquet``.
         vocabulary: its order is the popular order.
         plain_weight: of a watch in the history that is no positive.
-        counts: the action of a watch that weighs 1.
     """
 
-    def __init__(
-        self,
-        neighbours: pa.Table,
-        vocabulary: Vocabulary,
-        *,
-        plain_weight: float,
-        counts: Action = Action.POSITIVE,
-    ) -> None:
+    def __init__(self, neighbours: pa.Table, vocabulary: Vocabulary, *, plain_weight: float) -> None:
         sources, targets = (
             vocabulary.rows_of(neighbours[name].to_numpy()) - 1 for name in (VIDEO_ID, NEIGHBOUR_ID)
         )
@@ -46,23 +38,17 @@ class Neighbours:
         self._weights = scipy.sparse.csr_array((neighbours[WEIGHT].to_numpy(), (sources, targets)), shape)
         self.vocabulary = vocabulary
         self._plain_weight = plain_weight
-        self._counts = counts
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Neighbours":
         """From a bundle of kind ``neighbours``."""
-        config = bundle.manifest.config
-        counts = Action[config.get("counts", "positive").upper()]
-        plain_weight = float(config["plain_weight"])
-        return cls(bundle.neighbours, bundle.vocabulary, plain_weight=plain_weight, counts=counts)
+        plain_weight = float(bundle.manifest.config["plain_weight"])
+        return cls(bundle.neighbours, bundle.vocabulary, plain_weight=plain_weight)
 
     def knows(self, history: History) -> bool:
-        """Whether any video of the history is in the bundle, and says something if only some actions do."""
-        is_known = self.vocabulary.rows_of(np.asarray(history.video_ids, dtype=np.int64)) != PAD_ROW
-        if self._counts is not Action.POSITIVE:
-            actions = np.asarray(history.actions, dtype=np.int64)
-            is_known &= watch_weights(actions, self._plain_weight, self._counts) > 0
-        return bool(is_known.any())
+        """Whether any video of the history is in the bundle."""
+        rows = self.vocabulary.rows_of(np.asarray(history.video_ids, dtype=np.int64))
+        return bool((rows != PAD_ROW).any())
 
     def find(
         self,
@@ -75,12 +61,7 @@ class Neighbours:
         Args:
             seen: place of the user and place of the video in the vocabulary, of everything that was seen.
         """
-        scores = self._scores(histories)
-        scores[seen] = 0
-        scores[scores <= 0] = -np.inf
-        places, found = best_of(scores, limit)
-        ids = np.where(places == NO_PLACE, NO_VIDEO, self.vocabulary.video_ids[places])
-        return Merged(ids, found, np.full(ids.shape, -1, dtype=np.int64))
+        return best_unseen(self._scores(histories), self.vocabulary, seen, limit)
 
     def _scores(self, histories: Sequence[History]) -> Float32[np.ndarray, "B V"]:
         users = np.repeat(np.arange(len(histories)), [len(history.video_ids) for history in histories])
@@ -91,17 +72,29 @@ class Neighbours:
                 [history.actions for history in histories],
             )
         )
-        weights = watch_weights(actions, self._plain_weight, self._counts)
+        weights = watch_weights(actions, self._plain_weight)
         shape = (len(histories), len(self.vocabulary))
         history = largest_weights(users, self.vocabulary.rows_of(videos) - 1, weights, shape)
         return np.asarray((history @ self._weights).toarray(), dtype=np.float32)
 
 
-def watch_weights(
-    actions: Int64[np.ndarray, " W"], plain_weight: float, counts: Action = Action.POSITIVE
-) -> Float32[np.ndarray, " W"]:
-    """1 for a positive, or what else ``counts``, ``plain_weight`` for any other watch, 0 for a dislike."""
-    is_positive = (actions & counts.value) != 0
+def best_unseen(
+    scores: Float32[np.ndarray, "B V"],
+    vocabulary: Vocabulary,
+    seen: tuple[Int64[np.ndarray, " S"], Int64[np.ndarray, " S"]],
+    limit: int,
+) -> Merged:
+    """The ``limit`` videos with the best scores above 0; see ``Neighbours.find``. Changes ``scores``."""
+    scores[seen] = 0
+    scores[scores <= 0] = -np.inf
+    places, found = best_of(scores, limit)
+    ids = np.where(places == NO_PLACE, NO_VIDEO, vocabulary.video_ids[places])
+    return Merged(ids, found, np.full(ids.shape, -1, dtype=np.int64))
+
+
+def watch_weights(actions: Int64[np.ndarray, " W"], plain_weight: float) -> Float32[np.ndarray, " W"]:
+    """1 for a positive, ``plain_weight`` for any other watch, 0 for a dislike."""
+    is_positive = (actions & Action.POSITIVE.value) != 0
     is_disliked = (actions & Action.DISLIKED.value) != 0
     return np.where(is_disliked, 0, np.where(is_positive, 1, plain_weight)).astype(np.float32)
 

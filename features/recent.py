@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 
 from features.history import HISTORY_LENGTH, History
-from features.positives import PositiveRule
+from features.positives import Action, PositiveRule
 from features.schema import EVENT_ID, EVENT_TIME, USER_ID, VIDEO_ID
 
 RECENT_LENGTH: Final = 200
 """Pushed watches kept per user; a day of a heavy user."""
+RECENT_FOLLOWS: Final = 50
+"""Older watches kept on which the user pressed follow: until the day is in the lake nobody else has them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,11 +58,16 @@ def recent_watches(events: pa.Table, rule: PositiveRule) -> dict[int, list[Recen
 def append_recent(
     kept: Iterable[RecentWatch], pushed: Iterable[RecentWatch], *, length: int = RECENT_LENGTH
 ) -> list[RecentWatch]:
-    """The newest ``length`` of both, oldest first; an event that was pushed twice counts as it was first."""
+    """The newest ``length`` of both and older follows, oldest first.
+
+    An event that was pushed twice counts as it was first.
+    """
     by_event: dict[str, RecentWatch] = {}
     for watch in (*kept, *pushed):
         by_event.setdefault(watch.event_id, watch)
-    return sorted(by_event.values())[-length:]
+    ordered = sorted(by_event.values())
+    older = [watch for watch in ordered[:-length] if watch.actions & Action.FOLLOWED.value]
+    return older[-RECENT_FOLLOWS:] + ordered[-length:]
 
 
 def pack_recent(watches: Iterable[RecentWatch]) -> bytes:

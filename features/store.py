@@ -51,6 +51,7 @@ from features.definitions import (
 )
 from features.errors import StoreUnavailableError
 from features.feast_config import store_config
+from features.follows import FOLLOWED_UPLOADERS, Follows
 from features.history import History
 from features.impressions import add_shown, pack_shown, unpack_shown
 from features.online import BATCH_ROWS, online_until
@@ -210,6 +211,7 @@ class FeatureStore:
             vectors=unpack_user_vectors(row.get(VECTORS_PACKED), row.get(WEIGHTS_PACKED)),
             activation=unpack_floats(activation) if activation else None,
             shown=unpack_shown(row.get(SHOWN_PACKED)),
+            follows=Follows.of(row.get(FOLLOWED_UPLOADERS), recent),
         )
 
     def read(self, view: str, ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from features.follows import Follows
 from features.history import History
 from features.impressions import nothing_shown
 from features.user_vectors import UserVectors
@@ -30,6 +31,8 @@ class UserFeatures:
     """How often training of the bundle of the look-up activated each interest, faded."""
     shown: Int64[np.ndarray, "N 3"] = field(default_factory=nothing_shown)
     """How often videos were shown, see ``features/impressions.py``."""
+    follows: Follows = field(default_factory=Follows)
+    """Whom the user follows."""
 
 
 @runtime_checkable

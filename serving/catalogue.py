@@ -19,6 +19,7 @@ from serving.errors import UnknownVideoError
 from serving.shown import ShownVideos
 
 NO_UPLOADER = -1
+NOTHING: Int64[np.ndarray, " _"] = np.empty(0, dtype=np.int64)
 
 
 class Catalogue:
@@ -26,9 +27,16 @@ class Catalogue:
 
     Args:
         live: the bundle's videos of today; as it was trained if ``None``.
+        unlisted: what other channels may find besides, see ``features/hidden.py``.
     """
 
-    def __init__(self, bundle: Bundle, live: LiveItems | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        live: LiveItems | None = None,
+        unlisted: Int64[np.ndarray, " N"] = NOTHING,
+    ) -> None:
+        self._unlisted = unlisted
         self._live = live or LiveItems(bundle)
         self.vocabulary: Vocabulary = self._live.vocabulary
         self.facts = BundleFacts(self._live)
@@ -67,10 +75,11 @@ class Catalogue:
         self.shown.note(rows[rows != PAD_ROW] - 1)
 
     def outside(self, filters: VideoFilters) -> Int64[np.ndarray, " N"]:
-        """Ids that ``filters`` rule out."""
+        """Ids that ``filters`` rule out: those that do not pass, and those that nothing is known of."""
         if not filters.are_set:
-            return np.empty(0, dtype=np.int64)
-        return self.vocabulary.video_ids[~filters.mask(self._live.items)]
+            return NOTHING
+        ruled_out = self.vocabulary.video_ids[~filters.mask(self._live.items)]
+        return np.concatenate([ruled_out, self._unlisted])
 
     def attributes(self, video_ids: Int64[np.ndarray, " N"]) -> list[tuple[list[int], int | None]]:
         """Tags and uploader of each id."""

@@ -39,6 +39,8 @@ ALIAS: Final = "videos_live"
 INSERT_ROWS: Final = 2_000
 FLAT_BELOW: Final = 20_000
 """Exact search is fast enough below this many videos: 16 ms for 4 interests over 5,000 on Milvus Lite."""
+FLAT: Final = "FLAT"
+HNSW: Final = "HNSW"
 HNSW_M: Final = 32
 HNSW_EF_CONSTRUCTION: Final = 200
 UNKNOWN: Final[dict[str, Any]] = {
@@ -59,29 +61,43 @@ def collection_name(manifest: Manifest) -> str:
     return PREFIX + re.sub(r"[^A-Za-z0-9_]", "_", f"{manifest.model}_{manifest.version}")
 
 
-def index_parameters(num_videos: int) -> dict[str, Any]:
+def index_parameters(num_videos: int, *, flat_below: int = FLAT_BELOW) -> dict[str, Any]:
     """How the vectors are indexed: exact for small catalogues, HNSW for large ones."""
-    if num_videos < FLAT_BELOW:
-        return {"index_type": "FLAT", "metric_type": "IP"}
+    if num_videos < flat_below:
+        return {"index_type": FLAT, "metric_type": "IP"}
     return {
-        "index_type": "HNSW",
+        "index_type": HNSW,
         "metric_type": "IP",
         "params": {"M": HNSW_M, "efConstruction": HNSW_EF_CONSTRUCTION},
     }
 
 
-def search_parameters(num_videos: int, limit: int) -> dict[str, Any]:
-    """How an index of that size is searched; HNSW needs at least ``limit`` places in its beam."""
-    if num_videos < FLAT_BELOW:
+def index_type(client: "MilvusClient", name: str, *, timeout_seconds: float) -> str:
+    """How the vectors of a collection are indexed; it may have grown or shrunk since it was built."""
+    # Milvus names an index like its field unless told otherwise.
+    found = client.describe_index(name, VECTOR, timeout=timeout_seconds)
+    return str(found["index_type"]) if found else FLAT
+
+
+def search_parameters(kind: str, limit: int) -> dict[str, Any]:
+    """How an index of that type is searched; HNSW needs at least ``limit`` places in its beam."""
+    if kind != HNSW:
         return {"metric_type": "IP"}
     return {"metric_type": "IP", "params": {"ef": max(256, 2 * limit)}}
 
 
-def build_collection(connection: MilvusConnection, bundle: VectorTable, *, timeout_seconds: float) -> None:
+def build_collection(
+    connection: MilvusConnection,
+    bundle: VectorTable,
+    *,
+    timeout_seconds: float,
+    flat_below: int = FLAT_BELOW,
+) -> None:
     """Fill the collection of ``bundle`` from nothing; what an interrupted run left is dropped first.
 
     Args:
         bundle: as it was trained, or with its overlay: ``LiveItems.indexed``.
+        flat_below: from so many videos on the index is HNSW.
 
     Raises:
         IndexUnavailableError: Milvus did not answer.
@@ -97,7 +113,7 @@ def build_collection(connection: MilvusConnection, bundle: VectorTable, *, timeo
         client.flush(name, timeout=timeout_seconds)
         # The index last: a collection that is loaded while it grows is searched without one for a while.
         index = client.prepare_index_params()
-        index.add_index(VECTOR, **index_parameters(len(bundle.video_ids)))
+        index.add_index(VECTOR, **index_parameters(len(bundle.video_ids), flat_below=flat_below))
         client.create_index(name, index, timeout=timeout_seconds)
         client.load_collection(name, timeout=timeout_seconds)
 

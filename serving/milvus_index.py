@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64
 
 from features.filters import NO_FILTERS, VideoFilters
 from features.schema import VECTOR, VIDEO_ID
-from serving.collection import filter_expression, search_parameters
+from serving.collection import filter_expression, index_type, search_parameters
 from serving.errors import IndexUnavailableError
 from serving.index import Hits, pad_hits
 from serving.milvus import MilvusConnection
@@ -26,21 +26,14 @@ CONSISTENCY: Final = "Bounded"
 
 
 class MilvusIndex:
-    """One collection of ``num_videos`` item vectors."""
+    """One collection of item vectors, searched as it is indexed."""
 
-    def __init__(
-        self,
-        connection: MilvusConnection,
-        collection: str,
-        *,
-        timeout_seconds: float,
-        num_videos: int,
-    ) -> None:
+    def __init__(self, connection: MilvusConnection, collection: str, *, timeout_seconds: float) -> None:
         self._connection = connection
         self._collection = collection
         self._timeout_seconds = timeout_seconds
-        self._num_videos = num_videos
-        self._is_loaded = False
+        self._index_type: str | None = None
+        """Known while the collection is loaded."""
 
     def search(
         self,
@@ -51,17 +44,20 @@ class MilvusIndex:
         filters: VideoFilters = NO_FILTERS,
     ) -> Hits:
         """See ``CandidateIndex``. A filter excludes, see docs/decisions/0004."""
-        if not self._is_loaded:
-            self.check()
+        kind = self._index_type or self._load()
         try:
-            found = self._search(queries, limit, filter_expression(filters, exclude))
+            found = self._search(queries, limit, filter_expression(filters, exclude), kind)
         except IndexUnavailableError:
-            self._is_loaded = False  # Milvus may have restarted: the next call loads before it searches
+            self._index_type = None  # Milvus may have restarted: the next call loads before it searches
             raise
         return pad_hits([(hits.ids, hits.distances) for hits in found])
 
     def check(self) -> None:
         """See ``CandidateIndex``; also loads the collection, which a restarted Milvus Lite does not."""
+        self._load()
+
+    def _load(self) -> str:
+        """How the collection is indexed, once it is loaded."""
         with self._connection.translating(f"loading {self._collection!r}") as client:
             if not client.has_collection(self._collection, timeout=self._timeout_seconds):
                 raise IndexUnavailableError(
@@ -69,9 +65,11 @@ class MilvusIndex:
                     "publish its bundles again"
                 )
             client.load_collection(self._collection, timeout=self._timeout_seconds)
-        self._is_loaded = True
+            kind = index_type(client, self._collection, timeout_seconds=self._timeout_seconds)
+        self._index_type = kind
+        return kind
 
-    def _search(self, queries: np.ndarray, limit: int, expression: str) -> "SearchResult":
+    def _search(self, queries: np.ndarray, limit: int, expression: str, kind: str) -> "SearchResult":
         with self._connection.translating(f"search in {self._collection!r}") as client:
             return client.search(
                 self._collection,
@@ -80,7 +78,7 @@ class MilvusIndex:
                 anns_field=VECTOR,
                 filter=expression,
                 output_fields=[VIDEO_ID],  # without it Milvus Lite sends every field
-                search_params=search_parameters(self._num_videos, limit),
+                search_params=search_parameters(kind, limit),
                 consistency_level=CONSISTENCY,
                 timeout=self._timeout_seconds,
             )

@@ -20,6 +20,7 @@ from features.bundle import Bundle
 from features.channels import reopen_channels
 from features.errors import StoreUnavailableError
 from features.filters import NO_FILTERS, VideoFilters
+from features.hidden import hidden_videos, unlisted_videos
 from features.history import History
 from features.impressions import capped_videos
 from features.live_items import live_items
@@ -321,8 +322,8 @@ def open_recaller(
             timeout_seconds=timeout,
         ),
         popular=PopularVideos.of_channels(bundles),
-        catalogue=Catalogue(bundles[INTERESTS], live[INTERESTS]),
-        hidden=_also_hidden(hidden or OfflineVideos(settings).read, live[INTERESTS].hidden),
+        catalogue=Catalogue(bundles[INTERESTS], live[INTERESTS], unlisted_videos(bundles, live[INTERESTS])),
+        hidden=_also_hidden(hidden or OfflineVideos(settings).read, hidden_videos(bundles, live)),
         timeout_seconds=timeout,
         looked_up=looked_up_bundle(release, bundles),
     )
@@ -332,5 +333,5 @@ def open_recaller(
 
 
 def _also_hidden(hidden: Hidden, offline: Int64[np.ndarray, " H"]) -> Hidden:
-    """What ``hidden`` says, and videos that the newest snapshot no longer shows."""
+    """What ``hidden`` says, and videos that the catalogue does not show."""
     return lambda: np.union1d(hidden(), offline)

@@ -71,7 +71,7 @@ def verify_collection(
             raise VerificationError(
                 f"collection {name!r} does not hold the bundle's vector of video {video_id}; publish again"
             )
-    index = MilvusIndex(connection, name, timeout_seconds=timeout_seconds, num_videos=num_rows)
+    index = MilvusIndex(connection, name, timeout_seconds=timeout_seconds)
     recall, search_ms = try_index(index, bundle.vectors, queries or item_queries(bundle))
     if recall < MIN_ANN_RECALL:
         raise VerificationError(

@@ -85,7 +85,9 @@ def evaluate(
     if half not in ("tune", "report", "all"):
         raise BadInputError(f"--half {half} is none of tune, report, all")
     start, end = parse_span(days)
-    source = choose_source(bundles or [], union_file, release, settings=Settings(), merge=merge or ())
+    source = choose_source(
+        bundles or [], union_file, release, moment=start, settings=Settings(), merge=merge or ()
+    )
     chosen = {"half": cast(Any, half), "cap": source.cap}
     judged = judge_ranker(source.ranker, source.rule, start, end, settings=Settings(), **chosen)
     if len(judged.main):
@@ -194,8 +196,9 @@ def recall_batch(
     from training.recall_batch import choose_source, read_users
     from training.recall_batch import recall_batch as run
 
-    source = choose_source(bundles or [], union_file, release, settings=Settings())
-    rows = run(source, read_users(users), parse_moment(as_of), top_n, settings=Settings())
+    moment = parse_moment(as_of)
+    source = choose_source(bundles or [], union_file, release, moment=moment, settings=Settings())
+    rows = run(source, read_users(users), moment, top_n, settings=Settings())
     write_parquet(rows, out_file)
     report({"rows": rows.num_rows, "out": str(out_file)}, as_json)
 

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Int64
 from features.bundle import DataSource
 from features.days import day_of
 from features.errors import BadInputError
+from features.follows import FOLLOWED_UPLOADERS, user_follows
 from features.history import History, user_histories, user_seen, watches_with_actions
 from features.impressions import capped_by_user
 from features.lake import Lake, connect
@@ -29,6 +30,7 @@ from features.schema import (
     EVENT_TIMES,
     EXPOSURES,
     SEGMENT,
+    UPLOADER_ID,
     USER_ID,
     USERS,
     VIDEO_ID,
@@ -196,6 +198,13 @@ class WatchLog:
             actions.values.to_numpy().astype(np.int64),
             times.values.to_numpy(),
         )
+
+    def follows(self, until: datetime) -> IdLists:
+        """Uploaders that each user followed before ``until``."""
+        self._connection.register("all_videos", self.videos().select([VIDEO_ID, UPLOADER_ID]))
+        videos = self._connection.table("all_videos")
+        rows = user_follows(self._watches, videos, until).to_arrow_table()
+        return IdLists.from_columns(rows[USER_ID], rows[FOLLOWED_UPLOADERS])
 
     def seen(self, until: datetime) -> IdLists:
         """Everything that each user watched before ``until``, whatever the outcome."""

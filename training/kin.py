@@ -1,9 +1,9 @@
-"""Weights between videos by what is known of them, not by who watched them: ``fresh`` and ``followed``.
+"""What is known of videos besides who watched them, for ``fresh`` and ``followed``, and weights made of it.
 
-Both are bundles of kind ``neighbours``: for every video that somebody watched, the chosen videos that it
-speaks for. So they are served, fused, judged and listed offline as any other channel.
+``fresh`` is a bundle of kind ``neighbours``: for every video that somebody watched, the chosen videos that it
+speaks for. So it is served, fused, judged and listed offline as any other channel.
 
-Shape letters: V curated videos, S videos of histories, C chosen videos, P pairs.
+Shape letters: V curated videos, S videos of histories, C chosen videos.
 """
 
 from collections.abc import Callable
@@ -69,6 +69,11 @@ class Curated:
         order = np.argsort(-self.plays, kind="stable")
         return order[: np.count_nonzero(self.plays)]
 
+    def vocabulary_of(self, chosen: Int64[np.ndarray, " C"]) -> Vocabulary:
+        """The videos at the places ``chosen``, in this order, then the other watched ones."""
+        watched = self.watched()
+        return Vocabulary(self.ids[np.concatenate([chosen, watched[~np.isin(watched, chosen)]])])
+
     def uploaders(self) -> scipy.sparse.csr_array:
         """(V, uploaders): 1 for the video's own."""
         _, places = np.unique(self.videos[UPLOADER_ID].to_numpy(), return_inverse=True)
@@ -106,25 +111,14 @@ def kin_pairs(
         best, values = best_of(np.where(weights > 0, weights, -np.inf), num_neighbours)
         kept = best >= 0
         sources, targets = np.repeat(places, kept.sum(axis=1)), chosen[best[kept]]
-        parts.append(pairs_table(curated, sources, targets, values[kept]))
+        columns = [curated.ids[sources], curated.ids[targets], values[kept].astype(np.float32)]
+        parts.append(pa.table(columns, schema=NEIGHBOURS_SCHEMA))
     return pa.concat_tables(parts)
-
-
-def pairs_table(
-    curated: Curated,
-    sources: Int64[np.ndarray, " P"],
-    targets: Int64[np.ndarray, " P"],
-    weights: Float[np.ndarray, " P"],
-) -> pa.Table:
-    """Pairs of places as rows of ``neighbours.parquet``."""
-    columns = [curated.ids[sources], curated.ids[targets], weights.astype(np.float32)]
-    return pa.table(columns, schema=NEIGHBOURS_SCHEMA)
 
 
 def trained_kin(curated: Curated, chosen: Int64[np.ndarray, " C"], pairs: pa.Table) -> Trained:
     """A ``neighbours`` bundle of ``pairs``, over the watched videos and the ``chosen`` ones."""
-    watched = curated.watched()
-    vocabulary = Vocabulary(curated.ids[np.concatenate([chosen, watched[~np.isin(watched, chosen)]])])
+    vocabulary = curated.vocabulary_of(chosen)
 
     def write(folder: Path) -> None:
         pq.write_table(pairs, folder / NEIGHBOURS)

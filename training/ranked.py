@@ -34,13 +34,15 @@ class Past:
     profiles: UserProfiles = field(default_factory=UserProfiles.nobody)
     capped: IdLists = field(default_factory=IdLists.empty)
     """Videos that were shown often enough, see ``features/impressions.py``."""
+    follows: IdLists = field(default_factory=IdLists.empty)
+    """Uploaders that each user follows."""
 
     @classmethod
     def read(cls, log: WatchLog, moment: datetime, cap: ImpressionCap = NO_CAP) -> "Past":
         """Histories as serving has them, and everything seen or shown too often, before ``moment``."""
         histories, seen = log.sequences(moment, HISTORY_LENGTH), log.seen(moment)
         capped = IdLists.empty() if cap.max_shown is None else log.capped(moment, cap)
-        return cls(moment, histories, seen, log.segments(), log.profiles(), capped)
+        return cls(moment, histories, seen, log.segments(), log.profiles(), capped, log.follows(moment))
 
     def without(self, hidden: Int64[np.ndarray, " H"], user_ids: Int64[np.ndarray, " B"]) -> "Past":
         """The same of these users, where ``hidden`` videos, which nobody is shown, count as seen."""

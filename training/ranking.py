@@ -17,7 +17,14 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Int64
 
-from features.bundle import EXTRACTOR, NEIGHBOURS_KIND, RANKING_KIND, STORED_INTERESTS_KIND, Bundle
+from features.bundle import (
+    EXTRACTOR,
+    NEIGHBOURS_KIND,
+    RANKING_KIND,
+    STORED_INTERESTS_KIND,
+    UPLOADS_KIND,
+    Bundle,
+)
 from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Pruner, count_positives
 from features.history import HistoryBatch, pad_histories
 from features.live_items import LiveItems
@@ -25,6 +32,7 @@ from features.merge import NO_VIDEO, Merged
 from features.neighbours import Neighbours
 from features.profile import ProfileVocabulary, profile_of
 from features.schema import SCORE, SEGMENT, VIDEO_ID
+from features.uploads import Uploads
 from features.vocabulary import Vocabulary
 from training.interest_search import VectorCatalogue, search_interests
 from training.neighbour_ranker import NeighbourRanker
@@ -39,6 +47,7 @@ from training.ranked import (
     seen_places,
 )
 from training.stored_ranker import StoredRanker
+from training.uploads_ranker import UploadsRanker
 
 USERS_PER_BLOCK: Final = 512
 Extract = Callable[[HistoryBatch], tuple[Float32[np.ndarray, "B K D"], Float32[np.ndarray, "B K"]]]
@@ -171,6 +180,8 @@ def open_ranker(
         return StoredRanker(bundle.user_interests, searched, items.vectors, min_share=min_share)
     if bundle.manifest.kind == NEIGHBOURS_KIND:
         return NeighbourRanker(Neighbours.of(bundle))
+    if bundle.manifest.kind == UPLOADS_KIND:
+        return UploadsRanker(Uploads.of(bundle))
     return InterestRanker(
         exported_extractor(bundle.path / EXTRACTOR, num_threads=num_threads),
         bundle.vocabulary if live is None else live.history_vocabulary,

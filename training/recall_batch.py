@@ -18,7 +18,7 @@ from features.bundle import open_bundle
 from features.channels import open_channels, reopen_channels
 from features.errors import BadInputError
 from features.lake import Lake
-from features.live_items import live_items
+from features.live_items import items_at, live_items
 from features.merge import NO_VIDEO, Merged
 from features.merge_config import NO_CAP, ImpressionCap, MergeConfig, parse_merge, read_merge_config
 from features.positives import PositiveRule
@@ -60,18 +60,22 @@ def source_of_bundle(path: Path) -> Source:
     return Source(open_ranker(bundle), bundle.manifest.rule)
 
 
-def source_of_union(bundles: Sequence[str | Path], merge: MergeConfig) -> Source:
+def source_of_union(
+    bundles: Sequence[str | Path], merge: MergeConfig, moment: datetime, *, settings: Settings
+) -> Source:
     """Several bundles, fused; popular videos fill up, as in serving.
 
     Args:
         bundles: paths, or ``NAME=PATH``, see ``features/channels.py``.
+        moment: the videos are those that serving would have known then.
 
     Raises:
         BadInputError: the weights do not fit the channels, or two bundles fill one.
     """
     channels = open_channels(bundles)
     merge.require_fit(channels)
-    return Source(UnionRanker.of(channels, merge), common_rule(channels), merge.cap)
+    items = items_at(channels, moment, settings)
+    return Source(UnionRanker.of(channels, merge, items), common_rule(channels), merge.cap)
 
 
 def source_of_release(version: str, *, settings: Settings, merge: Sequence[str] = ()) -> Source:
@@ -99,12 +103,14 @@ def choose_source(
     union_file: Path | None,
     release: str | None,
     *,
+    moment: datetime,
     settings: Settings,
     merge: Sequence[str] = (),
 ) -> Source:
     """What the options of the command line name.
 
     Args:
+        moment: of the histories; a union knows the videos of then, a release those of today.
         merge: settings of the merge, in place of those of the union or of the release.
 
     Raises:
@@ -117,7 +123,7 @@ def choose_source(
     if len(bundles) == 1 and not union_file and not merge:
         return source_of_bundle(Path(bundles[0]))
     base = read_merge_config(union_file) if union_file else MergeConfig()
-    return source_of_union(bundles, parse_merge(merge, base))
+    return source_of_union(bundles, parse_merge(merge, base), moment, settings=settings)
 
 
 def recall_batch(

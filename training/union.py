@@ -20,10 +20,11 @@ from features.arrange import FactsOf, arrange
 from features.bundle import Bundle
 from features.channels import open_channels
 from features.errors import BadInputError
+from features.hidden import hidden_videos
 from features.lake import Lake
-from features.live_items import LiveItems, as_trained
+from features.live_items import LiveItems, items_at
 from features.merge import NO_VIDEO, Merged, fuse
-from features.merge_config import INTERESTS, Fusion, MergeConfig
+from features.merge_config import Fusion, MergeConfig
 from features.penalty import is_disliked, penalties_of
 from features.popular import NOBODY, PopularVideos
 from features.positives import PositiveRule
@@ -69,20 +70,18 @@ class UnionRanker:
         cls,
         bundles: Mapping[str, Bundle],
         merge: MergeConfig,
-        live: Mapping[str, LiveItems] | None = None,
+        items: Mapping[str, LiveItems],
     ) -> "UnionRanker":
         """From bundles by channel.
 
         Args:
-            live: the videos of today of those that have items; as they were trained if ``None``.
+            items: the videos of today of those that have items.
         """
-        items = as_trained(bundles) if live is None else live
         finders = {
             name: open_ranker(bundles[name], min_share=merge.min_share, live=items.get(name))
             for name in merge.asked(bundles)
         }
-        hidden = items[INTERESTS].hidden if INTERESTS in items else NOBODY.video_ids
-        popular = PopularVideos.of_channels(bundles)
+        popular, hidden = PopularVideos.of_channels(bundles), hidden_videos(bundles, items)
         return cls(finders, merge, popular, facts_of_channels(items), hidden=hidden)
 
     def rank(self, past: Past, user_ids: Int64[np.ndarray, " B"], top_n: int) -> Ranked:
@@ -155,6 +154,8 @@ class Union:
 def tune_union(bundles: Sequence[str | Path], start: datetime, end: datetime, *, settings: Settings) -> Union:
     """Try all weights in steps of a tenth and all ways to fuse, by ``recall_at_50`` of the half ``tune``.
 
+    The videos are those that serving would have known at ``start``, as the histories are.
+
     Args:
         bundles: paths, or ``NAME=PATH``, see ``features/channels.py``.
 
@@ -166,14 +167,17 @@ def tune_union(bundles: Sequence[str | Path], start: datetime, end: datetime, *,
     channels = open_channels(bundles)
     watches = WatchLog(Lake(settings), end, common_rule(channels))
     past, catalogue, targets = Past.read(watches, start), Catalogue.read(watches), watches.targets(start, end)
-    popular, facts_of = PopularVideos.of_channels(channels), facts_of_channels(as_trained(channels))
+    items = items_at(channels, start, settings)
+    popular, facts_of = PopularVideos.of_channels(channels), facts_of_channels(items)
+    hidden = hidden_videos(channels, items)
 
     def judged(finders: Mapping[str, Finder], merge: MergeConfig, half: Half) -> Judgement:
         users = targets.keys[in_half(targets.keys, half)]
         wanted: IdLists = part_of(targets, users)
-        return judge(UnionRanker(finders, merge, popular, facts_of), past, wanted, catalogue)
+        ranker = UnionRanker(finders, merge, popular, facts_of, hidden=hidden)
+        return judge(ranker, past, wanted, catalogue)
 
-    finders = {name: open_ranker(bundle) for name, bundle in channels.items()}
+    finders = {name: open_ranker(bundle, live=items.get(name)) for name, bundle in channels.items()}
     remembered = {name: Remembered(finder) for name, finder in finders.items()}
     best: tuple[float, MergeConfig, Metrics] | None = None
     for merge in _all_merges(list(channels)):

@@ -1,7 +1,8 @@
 """A channel answers "which videos for this user?" in its own way; recall fuses what the channels find.
 
 One file per kind of bundle: ``multi_interest`` (the exported program and a vector search), ``neighbours``
-(weights between videos), ``stored_interests`` (vectors per user and a vector search), ``popular``.
+(weights between videos), ``stored_interests`` (vectors per user and a vector search), ``popular``,
+``followed`` (videos of followed uploaders).
 ``opening`` makes them from a release, ``asking`` asks them all in time.
 
 Shape letters: S videos out of scope.

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 
-from features.bundle import INTERESTS_KIND, NEIGHBOURS_KIND, STORED_INTERESTS_KIND, Bundle
+from features.bundle import INTERESTS_KIND, NEIGHBOURS_KIND, STORED_INTERESTS_KIND, UPLOADS_KIND, Bundle
 from features.live_items import LiveItems
+from features.merge_config import INTERESTS
 from features.neighbours import Neighbours
 from features.popular import PopularVideos
 from features.release import Release
+from features.uploads import Uploads
 from features.user_vectors import StoredVectors
 from serving.channels import Channel
+from serving.channels.followed import FollowedChannel
 from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.neighbours import NeighboursChannel
 from serving.channels.popular import PopularChannel
@@ -38,12 +41,7 @@ def open_asked(
 
     def searching(name: str) -> VectorSearch:
         videos = live[name].indexed
-        index = MilvusIndex(
-            connection,
-            release.collections[name],
-            timeout_seconds=timeout_seconds,
-            num_videos=len(videos.video_ids),
-        )
+        index = MilvusIndex(connection, release.collections[name], timeout_seconds=timeout_seconds)
         watched = WatchedIndex(index, lambda: ExactIndex(videos.items))
         return VectorSearch(watched, live[name], min_share=release.merge.min_share)
 
@@ -58,6 +56,8 @@ def open_asked(
             return StoredInterestsChannel(stored, searching(name), is_looked_up=is_looked_up)
         if kind == NEIGHBOURS_KIND:
             return NeighboursChannel(Neighbours.of(bundle))
+        if kind == UPLOADS_KIND:
+            return FollowedChannel(Uploads.of(bundle), live[INTERESTS])
         return PopularChannel(PopularVideos.of_ranking(bundle))
 
     return {name: opened(name, bundles[name]) for name in release.merge.asked(bundles)}

@@ -160,6 +160,7 @@ def test_a_service_names_exactly_what_its_bundle_reads(home: Settings, bundle: B
         "user_history",
         "user_seen",
         "user_profile",
+        "user_follows",
         "user_recent",
         "user_shown",
         "user_activation",

@@ -1,7 +1,15 @@
 """Pushed watches and the daily history together, every event once."""
 
 from features.history import History
-from features.recent import RecentWatch, append_recent, merge_recent, pack_recent, unpack_recent
+from features.positives import Action
+from features.recent import (
+    RECENT_FOLLOWS,
+    RecentWatch,
+    append_recent,
+    merge_recent,
+    pack_recent,
+    unpack_recent,
+)
 
 
 def recent(event_id: str, time: int, video_id: int = 7, actions: int = 1) -> RecentWatch:
@@ -15,6 +23,17 @@ def test_the_newest_are_kept_in_order_of_time() -> None:
         recent("c", 30),
         recent("d", 40),
     ]
+
+
+def test_a_follow_is_kept_beyond_the_newest() -> None:
+    follow = recent("a", 10, actions=int(Action.FOLLOWED))
+    assert append_recent([follow, recent("b", 20)], [recent("c", 30), recent("d", 40)], length=2) == [
+        follow,
+        recent("c", 30),
+        recent("d", 40),
+    ]
+    follows = [recent(f"f{i}", i, actions=int(Action.FOLLOWED)) for i in range(RECENT_FOLLOWS + 5)]
+    assert append_recent(follows, [recent("new", 1000)], length=1) == [*follows[5:], recent("new", 1000)]
 
 
 def test_an_event_that_is_pushed_twice_counts_once() -> None:

@@ -9,10 +9,12 @@ from features.days import end_of
 from features.errors import StoreUnavailableError
 from features.ingest import ingest
 from features.materialize import materialize
+from features.positives import Action
 from features.recent import RecentWatch
+from features.schema import VIDEOS, WATCHES
 from features.settings import Settings
 from features.store import FeatureStore
-from tests.features.landing_rows import DAY, land_day, watch
+from tests.features.landing_rows import DAY, land, land_day, video, watch
 
 NOON = int(datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp()) * 1_000_000
 NUM_PROCESSES, NUM_EACH = 8, 125
@@ -74,6 +76,30 @@ def test_the_daily_ingest_of_pushed_watches_counts_them_once(home: Settings) -> 
     assert after is not None
     assert list(after.history.video_ids) == list(before.history.video_ids) == [1, 2, 3]
     assert list(after.history.event_times) == list(before.history.event_times)
+
+
+def test_follows_are_all_of_the_daily_watches_and_the_pushed_ones(settings: Settings) -> None:
+    land(settings, VIDEOS, [video(i, uploader_id=10 + i % 2) for i in range(200)])
+    early = watch("follow", 1, video_id=3, followed=True)
+    later = [
+        watch(f"w{i}", video_id=i, event_time=f"{DAY}T12:{i // 60:02d}:{i % 60:02d}+00:00")
+        for i in range(4, 150)
+    ]
+    land(settings, WATCHES, [early, *later])
+    ingest([DAY], settings=settings)
+    materialize([DAY], settings=settings)
+    store = FeatureStore(settings)
+    before = store.lookup(1)
+    assert before is not None
+    assert 3 not in before.history.video_ids, "the history has room for a hundred"
+    assert (before.follows.uploader_ids.tolist(), before.follows.video_ids.tolist()) == ([11], [])
+    follow = RecentWatch(NOON, "pushed", 160, int(Action.POSITIVE | Action.FOLLOWED))
+    store.push({1: [follow, pushed(1, video_id=161)], 77: [follow]})
+    after, new = store.lookup(1), store.lookup(77)
+    assert after is not None
+    assert new is not None
+    assert (after.follows.uploader_ids.tolist(), after.follows.video_ids.tolist()) == ([11], [160])
+    assert (new.follows.uploader_ids.tolist(), new.follows.video_ids.tolist()) == ([], [160])
 
 
 def test_the_registry_may_live_in_a_database(home: Settings) -> None:

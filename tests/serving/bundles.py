@@ -33,6 +33,9 @@ from features.bundle import (
     RANKING_KIND,
     RANKING_SCHEMA,
     STORED_INTERESTS_KIND,
+    UPLOADS,
+    UPLOADS_KIND,
+    UPLOADS_SCHEMA,
     USER_INTERESTS,
     VOCABULARY,
     DataSource,
@@ -159,6 +162,20 @@ def write_neighbours(
     return write_bundle(
         settings.bundles, manifest.model_copy(update={"config": {"plain_weight": 0.5}}), write_files
     )
+
+
+def write_uploads(
+    settings: Settings, weights: dict[tuple[int, int], float], model: str = "followed", version: str = "u1"
+) -> Path:
+    """An ``uploads`` bundle over the five videos: what each video is worth to who follows the uploader."""
+    columns = [[owner for owner, _ in weights], [video for _, video in weights], list(weights.values())]
+
+    def write_files(folder: Path) -> None:
+        pq.write_table(pa.table(columns, schema=UPLOADS_SCHEMA), folder / UPLOADS)
+        pq.write_table(Vocabulary(VIDEO_IDS).to_table(), folder / VOCABULARY)
+
+    manifest = _manifest(UPLOADS_KIND, model, version, len(VIDEO_IDS))
+    return write_bundle(settings.bundles, manifest, write_files)
 
 
 def write_stored(

@@ -34,9 +34,4 @@ def milvus_index(server: ServingSettings, videos: VectorTable, timeout_seconds: 
     """A collection of these videos, built and opened."""
     connection = MilvusConnection(server)
     build_collection(connection, videos, timeout_seconds=60.0)
-    return MilvusIndex(
-        connection,
-        collection_name(videos.manifest),
-        timeout_seconds=timeout_seconds,
-        num_videos=len(videos.video_ids),
-    )
+    return MilvusIndex(connection, collection_name(videos.manifest), timeout_seconds=timeout_seconds)

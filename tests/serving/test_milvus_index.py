@@ -9,14 +9,16 @@ import numpy as np
 import psutil
 import pytest
 
-from features.bundle import open_bundle
+from features.bundle import Bundle, open_bundle
 from features.settings import Settings
+from serving.collection import build_collection, collection_name
 from serving.embedded import milvus_server
 from serving.errors import IndexUnavailableError
 from serving.milvus import MilvusConnection
 from serving.milvus_index import MilvusIndex
 from serving.settings import ServingSettings
 from serving.standalone import StandaloneMilvus, standalone_milvus
+from serving.upserts import sync_collection
 from tests.serving.bundles import exact_index, unit_vectors, write_interests
 from tests.serving.conftest import free_port, slow_machine
 from tests.serving.milvus_indexes import milvus_index
@@ -46,8 +48,36 @@ def test_milvus_ranks_like_exact_search(settings: Settings, server: ServingSetti
 
 
 @pytest.mark.server
+def test_a_collection_that_outgrew_or_underran_the_limit_is_searched_as_it_is_indexed(
+    settings: Settings, server: ServingSettings
+) -> None:
+    video_ids, vectors, queries = np.arange(600), unit_vectors(600, 8), unit_vectors(2, 8, seed=2)
+    small = open_bundle(write_interests(settings, video_ids=video_ids[:300], vectors=vectors[:300]))
+    large = open_bundle(write_interests(settings, video_ids=video_ids, vectors=vectors, version="v2"))
+    connection = MilvusConnection(server)
+
+    def same(bundle: Bundle, built_from: Bundle, index_type: str) -> None:
+        """The collection of ``built_from`` holds ``bundle`` and finds what is best of it, 300 deep."""
+        name = collection_name(built_from.manifest)
+        sync_collection(connection, name, bundle, timeout_seconds=60.0)
+        with connection.translating("describing") as client:
+            assert client.describe_index(name, "vector")["index_type"] == index_type
+        nothing = np.empty(0, dtype=np.int64)
+        exact = exact_index(bundle.video_ids, bundle.vectors).search(queries, 300, exclude=nothing)
+        found = MilvusIndex(connection, name, timeout_seconds=60.0).search(queries, 300, exclude=nothing)
+        assert found.scores == pytest.approx(exact.scores, abs=1e-5)
+
+    for bundle in (small, large):
+        build_collection(connection, bundle, timeout_seconds=60.0, flat_below=500)
+    same(small, small, "FLAT")
+    same(large, small, "FLAT")
+    same(large, large, "HNSW")
+    same(small, large, "HNSW")
+
+
+@pytest.mark.server
 def test_a_missing_collection_is_unavailable_and_named(server: ServingSettings) -> None:
-    index = MilvusIndex(MilvusConnection(server), "videos_gone", timeout_seconds=20.0, num_videos=5)
+    index = MilvusIndex(MilvusConnection(server), "videos_gone", timeout_seconds=20.0)
     with pytest.raises(IndexUnavailableError, match="videos_gone"):
         index.search(COOKING_AND_FOOTBALL, 1, exclude=NOTHING)
     with pytest.raises(IndexUnavailableError, match="no collection 'videos_gone'; publish"):
@@ -70,7 +100,7 @@ def test_a_collection_that_is_lost_and_built_again_answers_again(
 
 def test_no_milvus_is_unavailable_and_its_address_named() -> None:
     nowhere = ServingSettings(milvus_uri=f"http://127.0.0.1:{free_port()}")
-    index = MilvusIndex(MilvusConnection(nowhere), "videos_x", timeout_seconds=1.0, num_videos=5)
+    index = MilvusIndex(MilvusConnection(nowhere), "videos_x", timeout_seconds=1.0)
     with pytest.raises(IndexUnavailableError, match=nowhere.milvus_uri):
         index.search(COOKING_AND_FOOTBALL, 1, exclude=NOTHING)
 

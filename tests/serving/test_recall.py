@@ -83,6 +83,7 @@ def recaller(
     index: CandidateIndex | None = None,
     extractor: InterestExtractor | None = None,
     popular: dict[str | None, list[int]] | None = None,
+    unlisted: Sequence[int] = (),
 ) -> Recaller:
     interests = open_bundle(write_interests(settings))
     ranking = open_bundle(write_ranking(settings, popular)) if popular else None
@@ -93,7 +94,7 @@ def recaller(
         users=lookup or timed(*users),
         channels={INTERESTS: MultiInterestChannel(extractor or InterestExtractor(interests), search)},
         popular=PopularVideos.of_channels(bundles),
-        catalogue=Catalogue(interests),
+        catalogue=Catalogue(interests, unlisted=np.array(unlisted, dtype=np.int64)),
     )
 
 
@@ -219,6 +220,13 @@ def test_everything_seen_gives_an_empty_list_and_the_reason(settings: Settings) 
     seen = user(1, BOTH, seen=VIDEO_IDS.tolist())
     result = recaller(settings, seen).recall(1, 3)
     assert (result.candidates, result.reason) == ((), Reason.SHORT_LIST)
+
+
+def test_a_popular_video_that_filters_cannot_judge_does_not_pass_them(settings: Settings) -> None:
+    served = recaller(settings, popular={None: [99, 30, 40]}, unlisted=[99])
+    assert [c.video_id for c in served.recall(999, 2).candidates] == [99, 30]
+    for filters in (VideoFilters(max_duration_seconds=35.0), VideoFilters(excluded_categories=("news",))):
+        assert 99 not in [c.video_id for c in served.recall(999, 9, filters=filters).candidates]
 
 
 def test_filters_and_the_callers_own_list_hold_for_every_candidate(settings: Settings) -> None:

@@ -1,12 +1,14 @@
 """``/v1/recall`` answers what ``recall-batch --release`` lists: the real path of a small simulated home."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from features.bundle import open_bundle
-from features.days import add_days, end_of
+from features.days import add_days, end_of, parse_span
 from features.ingest import ingest
 from features.materialize import materialize
 from features.merge_config import Fusion, MergeConfig
@@ -20,7 +22,9 @@ from serving.publish import publish
 from serving.recall import Recaller, open_recaller
 from serving.result import Reason
 from serving.settings import ServingSettings
-from training.recall_batch import recall_batch, source_of_release
+from training.commands import app
+from training.evaluation import judge_ranker
+from training.recall_batch import Source, recall_batch, source_of_release, source_of_union
 from training.run import train
 from training.settings import TrainingSettings
 
@@ -79,8 +83,8 @@ def bundles(home: Settings) -> list[Path]:
     ]
 
 
-def ids_offline(settings: Settings, users: list[int]) -> dict[int, list[int]]:
-    source = source_of_release("live", settings=settings)
+def ids_offline(settings: Settings, users: list[int], source: Source | None = None) -> dict[int, list[int]]:
+    source = source or source_of_release("live", settings=settings)
     rows = recall_batch(source, np.array(users), AS_OF, TOP_N, settings=settings)
     lists: dict[int, list[int]] = {user: [] for user in users}
     for user, video in zip(rows["user_id"].to_pylist(), rows["video_id"].to_pylist(), strict=True):
@@ -104,6 +108,8 @@ def test_every_user_gets_the_same_list_offline_and_online(
     users = [*range(CONFIG.num_users), *NEW_USERS]
     online = ids_online(recaller, users)
     assert online == ids_offline(home, users)
+    union = source_of_union(bundles, merge, AS_OF, settings=home)
+    assert online == ids_offline(home, users, union), "the same videos without a release"
     assert {len(found) for found in online.values()} == {TOP_N}
     assert recaller.recall(NEW_USERS[1], TOP_N).reason is Reason.UNKNOWN_USER
     found_by = {
@@ -122,6 +128,20 @@ def test_every_user_gets_the_same_list_offline_and_online(
     assert snapshot is not None
     assert np.isin(bundle.video_ids, snapshot.offline).any()
     assert not np.isin(shown, snapshot.offline).any()
+
+
+def test_evaluate_judges_the_release_that_is_live(
+    home: Settings, bundles: list[Path], milvus: ServingSettings
+) -> None:
+    publish(bundles, settings=home, serving_settings=milvus)
+    asked = ["evaluate", "--release", "live", "--days", LAST_DAY, "--json"]
+    done = CliRunner(env={"FACET_HOME": str(home.home)}).invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    source, (start, end) = source_of_release("live", settings=home), parse_span(LAST_DAY)
+    expected = judge_ranker(source.ranker, source.rule, start, end, settings=home).metrics
+    judged = json.loads(done.stdout.splitlines()[-1])
+    assert {name: judged[name] for name in expected} == expected
+    assert expected["recall_at_50"]
 
 
 def test_the_weights_that_a_release_was_published_with_are_the_ones_it_is_read_with(

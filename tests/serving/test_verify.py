@@ -113,9 +113,7 @@ def test_a_release_on_a_real_milvus_finds_what_exact_search_finds(
     write_histories(settings, {user_id: video_ids[own].tolist() for user_id, own in enumerate(rows)})
     publish([path], settings=settings, serving_settings=real_milvus)
     bundle = open_bundle(path)
-    index = MilvusIndex(
-        MilvusConnection(real_milvus), "videos_tiny_v1", timeout_seconds=60.0, num_videos=num_videos
-    )
+    index = MilvusIndex(MilvusConnection(real_milvus), "videos_tiny_v1", timeout_seconds=60.0)
     share, _ = try_index(index, vectors, sampled_queries(bundle, bundle, settings))
     assert share >= 0.98
     watched = [int(video_ids[5]), int(video_ids[9])]

@@ -65,7 +65,7 @@ class Run:
 class Trained:
     """A trained model that only has to be written down."""
 
-    kind: Literal["interests", "neighbours", "ranking", "stored_interests"]
+    kind: Literal["interests", "neighbours", "ranking", "stored_interests", "uploads"]
     source: DataSource
     num_videos: int
     write_files: Callable[[Path], None]

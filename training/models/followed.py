@@ -1,28 +1,29 @@
 """Followed: recent and popular videos of uploaders that a user follows.
 
-A watch on which the user pressed follow speaks for the recent videos of the same uploader,
+Who pressed follow on a video of an uploader, however long ago (``features/follows.py``), gets the recent
+videos of this uploader; video j weighs
 
-    W[i, j] = (1 + plays of j) / (1 + plays of the uploader's most played) * 0.5 ** (age of j / half-life);
-
-other watches say nothing. Only follows in the history count: the newest watches, see ``features/history.py``.
+    w[j] = (1 + plays of j) / (1 + plays of the uploader's most played) * 0.5 ** (age of j / half-life).
 
 Shape letters: C recent videos.
 """
 
-from typing import Final, Literal
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import structlog
 from jaxtyping import Float, Int64
 from pydantic import PositiveFloat, PositiveInt
 
+from features.bundle import UPLOADS, UPLOADS_KIND, UPLOADS_SCHEMA, VOCABULARY
 from features.schema import UPLOADER_ID
 from training.config import ModelConfig
-from training.kin import Curated, pairs_table, trained_kin
+from training.kin import Curated
 from training.models import Run, Trained
 
 log = structlog.get_logger(__name__)
-SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
 
 
 class FollowedConfig(ModelConfig):
@@ -32,12 +33,8 @@ class FollowedConfig(ModelConfig):
     """Oldest age, since the video was published, else since a snapshot first listed it."""
     half_life_days: PositiveFloat = 7.0
     """Age at which a video is worth half."""
-    num_neighbours: PositiveInt = 20
+    num_videos: PositiveInt = 20
     """Videos of one uploader."""
-    plain_weight: Literal[0] = 0
-    """Weight in a history of a watch without a follow."""
-    counts: Literal["followed"] = "followed"
-    """The action that makes a watch count, see ``features/neighbours.py``."""
 
 
 Config = FollowedConfig
@@ -48,19 +45,22 @@ def train(config: FollowedConfig, run: Run) -> Trained:
     curated = Curated.read(config, run)
     recent = np.flatnonzero((curated.age_days <= config.recent_days) & curated.is_online)
     log.info("recent videos", videos=len(recent), of=len(curated.ids))
-    _, uploaders = np.unique(curated.videos[UPLOADER_ID].to_numpy(), return_inverse=True)
+    ids = curated.videos[UPLOADER_ID].to_numpy()
+    _, uploaders = np.unique(ids, return_inverse=True)
     worth = worth_of(curated, recent, uploaders[recent], config)
     order = np.lexsort((-worth, uploaders[recent]))
     recent, worth = recent[order], worth[order]
-    starts, ends = (np.searchsorted(uploaders[recent], np.arange(len(curated.ids)), side) for side in SIDES)
-    ends = np.minimum(ends, starts + config.num_neighbours)
-    watched = curated.watched()
-    sizes = (ends - starts)[uploaders[watched]]
-    within = np.arange(sizes.sum()) - np.repeat(sizes.cumsum() - sizes, sizes)
-    sources, places = np.repeat(watched, sizes), np.repeat(starts[uploaders[watched]], sizes) + within
-    other = sources != recent[places]  # no video suggests itself
-    pairs = pairs_table(curated, sources[other], recent[places[other]], worth[places[other]])
-    return trained_kin(curated, recent[np.argsort(-worth, kind="stable")], pairs)
+    place = np.arange(len(recent)) - np.searchsorted(uploaders[recent], uploaders[recent])
+    recent, worth = recent[place < config.num_videos], worth[place < config.num_videos]
+    columns = [ids[recent], curated.ids[recent], worth.astype(np.float32)]
+    uploads = pa.table(columns, schema=UPLOADS_SCHEMA)
+    vocabulary = curated.vocabulary_of(recent[np.argsort(-worth, kind="stable")])
+
+    def write(folder: Path) -> None:
+        pq.write_table(uploads, folder / UPLOADS)
+        pq.write_table(vocabulary.to_table(), folder / VOCABULARY)
+
+    return Trained(UPLOADS_KIND, curated.log.source(), num_videos=len(vocabulary), write_files=write)
 
 
 def worth_of(

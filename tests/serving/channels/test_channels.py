@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from features.bundle import open_bundle
+from features.follows import Follows
+from features.live_items import LiveItems
 from features.merge import NO_VIDEO
 from features.neighbours import Neighbours
 from features.popular import PopularVideos
 from features.settings import Settings
+from features.uploads import Uploads
 from features.user_vectors import StoredVectors, UserVectors
-from serving.channels import Channel, Found
+from serving.channels import Channel, Found, Scope
+from serving.channels.followed import FollowedChannel
 from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.neighbours import NeighboursChannel
 from serving.channels.popular import PopularChannel
@@ -25,12 +29,13 @@ from tests.serving.bundles import (
     write_neighbours,
     write_ranking,
     write_stored,
+    write_uploads,
 )
 from tests.serving.users import POSITIVE, user
 
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
 WATCHED = [(10, POSITIVE)]
-EVERYBODY = user(1, WATCHED, segment="young")
+EVERYBODY = replace(user(1, WATCHED, segment="young"), follows=Follows(np.array([7, 8, 9])))
 
 
 def search(settings: Settings) -> VectorSearch:
@@ -47,6 +52,12 @@ def neighbours(settings: Settings) -> Channel:
     return NeighboursChannel(Neighbours.of(open_bundle(write_neighbours(settings, weights))))
 
 
+def followed(settings: Settings) -> Channel:
+    weights = {(7, 10): 1.0, (7, 30): 0.3, (8, 20): 0.2, (8, 40): 0.4, (9, 50): 0.5}
+    uploads = Uploads.of(open_bundle(write_uploads(settings, weights)))
+    return FollowedChannel(uploads, LiveItems(open_bundle(write_interests(settings))))
+
+
 def stored(settings: Settings, *, is_looked_up: bool = False) -> StoredInterestsChannel:
     bundle = open_bundle(write_stored(settings, {7: [NORTH], 1: [EAST, NORTH]}))
     return StoredInterestsChannel(
@@ -59,7 +70,9 @@ def popular(settings: Settings) -> Channel:
     return PopularChannel(PopularVideos.of_ranking(ranking))
 
 
-ALL = pytest.mark.parametrize("make", [multi_interest, neighbours, stored, popular], ids=lambda m: m.__name__)
+ALL = pytest.mark.parametrize(
+    "make", [multi_interest, neighbours, stored, popular, followed], ids=lambda m: m.__name__
+)
 
 
 def ids(found: Found | None) -> list[int]:
@@ -92,7 +105,7 @@ def test_a_channel_in_memory_always_could_answer(settings: Settings, make: objec
     make(settings).check()
 
 
-@pytest.mark.parametrize("make", [multi_interest, neighbours, stored])
+@pytest.mark.parametrize("make", [multi_interest, neighbours, stored, followed])
 def test_a_user_without_a_known_history_is_not_known(settings: Settings, make: object) -> None:
     assert callable(make)
     assert make(settings).find(user(99, [(777, POSITIVE)]), 5) is None
@@ -100,6 +113,18 @@ def test_a_user_without_a_known_history_is_not_known(settings: Settings, make: o
 
 def test_neighbours_are_those_of_the_history(settings: Settings) -> None:
     assert ids(neighbours(settings).find(EVERYBODY, 3)) == [50, 40, 30]
+
+
+def test_followed_uploaders_are_those_of_the_daily_features_and_of_follows_since(settings: Settings) -> None:
+    channel = followed(settings)
+    nobody = replace(EVERYBODY, seen=np.array([10]), follows=Follows())
+    assert channel.find(nobody, 5) is None
+    daily = replace(nobody, follows=Follows(np.array([7, 99])))
+    assert ids(channel.find(daily, 5)) == [30]
+    pushed = replace(nobody, follows=Follows(np.array([7]), np.array([40, 777])))
+    assert ids(channel.find(pushed, 5)) == [40, 30, 20], "40 is of uploader 8, of 777 nothing is known"
+    outside = Scope(outside=np.array([40]))
+    assert ids(channel.find(pushed, 5, outside)) == [30, 20]
 
 
 def test_popular_videos_are_those_of_the_segment_then_of_all(settings: Settings) -> None:

@@ -1,13 +1,11 @@
-"""Followed: recent videos of uploaders on whose videos the user pressed follow."""
+"""Followed: recent videos of uploaders on whose videos the user ever pressed follow."""
 
 import numpy as np
 import pytest
 
 from features.bundle import Bundle, open_bundle
-from features.history import History
+from features.history import HISTORY_LENGTH
 from features.lake import Lake
-from features.neighbours import Neighbours
-from features.positives import Action
 from features.settings import Settings
 from tests.training.logs import at, video, watch, write_log
 from training.dataset import WatchLog
@@ -52,15 +50,10 @@ def found(settings: Settings, bundle: Bundle) -> list[list[int]]:
 
 
 def test_plays_and_age_say_what_a_recent_video_is_worth(settings: Settings) -> None:
-    rows = trained(settings).neighbours.to_pylist()
-    weights = {(row["video_id"], row["neighbour_id"]): row["weight"] for row in rows}
+    rows = trained(settings).uploads.to_pylist()
+    weights = {(row["uploader_id"], row["video_id"]): row["weight"] for row in rows}
     # 12 has two plays and is seven days old: 3 / 3 * .5; 11 has none and is new: 1 / 3.
-    assert weights == {
-        (1, 11): pytest.approx(1 / 3),
-        (1, 12): 0.5,
-        (12, 11): pytest.approx(1 / 3),
-        (2, 21): 1.0,
-    }
+    assert weights == {(7, 12): 0.5, (7, 11): pytest.approx(1 / 3), (8, 21): 1.0}
 
 
 def test_who_follows_gets_videos_of_that_uploader_and_who_does_not_gets_none(settings: Settings) -> None:
@@ -69,13 +62,17 @@ def test_who_follows_gets_videos_of_that_uploader_and_who_does_not_gets_none(set
 
 def test_old_videos_and_more_than_so_many_of_an_uploader_are_left_out(settings: Settings) -> None:
     assert found(settings, trained(settings, "recent_days=5")) == [[11], [21], [], []]
-    assert found(settings, trained(settings, "num_neighbours=1")) == [[12], [21], [], []]
+    assert found(settings, trained(settings, "num_videos=1")) == [[12], [21], [], []]
 
 
-def test_a_history_without_a_follow_is_not_known(settings: Settings) -> None:
-    channel = Neighbours.of(trained(settings))
-    liked, followed = int(Action.POSITIVE | Action.LIKED), int(Action.FOLLOWED)
-    assert not channel.knows(History([1, 2], [0, 1], [liked, 0]))
-    assert channel.knows(History([1, 2], [0, 1], [liked, followed]))
-    assert not channel.knows(History([777], [0], [followed]))
-    assert not channel.knows(History([1], [0], [followed | int(Action.DISLIKED)]))
+def test_a_follow_counts_however_many_watches_came_after_it(settings: Settings) -> None:
+    later = [watch(FOLLOWER, 2, 3 + i / 100) for i in range(HISTORY_LENGTH + 1)]
+    bundle = trained(settings)
+    write_log(settings, [*WATCHES, *later], VIDEOS)
+    assert found(settings, bundle) == [[12, 11], [21], [], []]
+
+
+def test_a_follow_from_a_video_that_training_never_saw_counts_too(settings: Settings) -> None:
+    bundle = trained(settings)
+    write_log(settings, [*WATCHES, watch(NOBODY, 31, 5, followed=True)], [*VIDEOS, video(31, uploader_id=7)])
+    assert found(settings, bundle) == [[12, 11], [21], [11], []], "12 was seen"
