@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from features.bundle import INTERESTS_KIND, RANKING_KIND, Bundle, Manifest, open_bundle
+from features.bundle import INTERESTS_KIND, MANIFEST, RANKING_KIND, Bundle, Manifest, open_bundle
 from features.errors import BadInputError
 from features.merge_config import INTERESTS, POPULAR
 from features.settings import Settings
@@ -22,6 +22,15 @@ NAMED: Final = re.compile(r"([a-z][a-z0-9_]{0,31})=(.+)")
 def channel_of(manifest: Manifest) -> str:
     """The channel that a bundle fills if nobody says otherwise."""
     return CHANNEL_OF_KIND.get(manifest.kind, manifest.model)
+
+
+def locate_bundles(bundles: Sequence[str], settings: Settings) -> list[str]:
+    """``[NAME=]BUNDLE`` as ``[NAME=]PATH``.
+
+    BUNDLE is a path, ``<model>/<version>``, or ``<model>`` for its newest in ``FACET_HOME/bundles``. What is
+    none of these stays as it is, and whoever opens it says so.
+    """
+    return [_locate(each, settings) for each in bundles]
 
 
 def open_channels(bundles: Sequence[str | Path]) -> dict[str, Bundle]:
@@ -53,6 +62,16 @@ def open_channels(bundles: Sequence[str | Path]) -> dict[str, Bundle]:
 def reopen_channels(bundles: Mapping[str, str], settings: Settings) -> dict[str, Bundle]:
     """Bundles of a release by channel; ``bundles`` names them as ``<model>/<version>``."""
     return {name: open_bundle(settings.bundles / bundle) for name, bundle in bundles.items()}
+
+
+def _locate(text: str, settings: Settings) -> str:
+    named = NAMED.fullmatch(text)
+    name, bundle = (f"{named[1]}=", named[2]) if named else ("", text)
+    if Path(bundle).is_dir():
+        return text
+    places = [settings.bundles / bundle, *sorted((settings.bundles / bundle).glob("[!.]*"))]
+    found = [place for place in places if (place / MANIFEST).is_file()]
+    return f"{name}{found[-1]}" if found else text
 
 
 def _may_be(name: str, kind: str) -> bool:

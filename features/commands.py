@@ -121,11 +121,19 @@ def forget(
 
 
 @app.command()
-def materialize(day: Annotated[str, typer.Argument(metavar="DAY")], as_json: JsonFlag = False) -> None:
+def materialize(
+    day: Annotated[
+        str | None, typer.Argument(metavar="[DAY]", help="the newest that is ingested if unset")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Build the features of DAY, and of earlier days that lack them, and fill the online store."""
+    from features.freshness import newest_ingested_day
     from features.materialize import materialize as run
 
-    report({"day": run(parse_days(day)), "feature_store": str(Settings().feast)}, as_json)
+    settings = Settings()
+    days = parse_days(day) if day else [newest_ingested_day(settings)]
+    report({"day": run(days, settings=settings), "feature_store": str(settings.feast)}, as_json)
 
 
 @app.command()

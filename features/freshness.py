@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from features.errors import BadInputError
 from features.lake import Lake
 from features.landed import sources_of
 from features.materialize import noted_sources
@@ -35,3 +36,15 @@ def feature_state(settings: Settings | None = None) -> FeatureState | None:
 def newest_curated_day(settings: Settings | None = None) -> str | None:
     """The newest day with curated watches, or ``None``."""
     return max(Lake(settings or Settings()).day_counts(WATCHES), default=None)
+
+
+def newest_ingested_day(settings: Settings) -> str:
+    """As ``newest_curated_day``, where there has to be one.
+
+    Raises:
+        BadInputError: nothing was ingested yet.
+    """
+    day = newest_curated_day(settings)
+    if day is None:
+        raise BadInputError(f"the lake in {settings.root} holds no watches; run `facet ingest` first")
+    return day

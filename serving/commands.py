@@ -10,6 +10,7 @@ from rich.table import Table
 from features.console import JsonFlag, out, report, say
 from features.errors import BadInputError
 from features.settings import Settings
+from features.sources.names import SourceNames
 
 app = typer.Typer()
 
@@ -17,7 +18,10 @@ app = typer.Typer()
 @app.command()
 def publish(
     bundles: Annotated[
-        list[str], typer.Argument(metavar="[NAME=]BUNDLE...", help="NAME of the channel, if not its own")
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]BUNDLE...", help="paths, or models: their newest; NAME of the channel"
+        ),
     ],
     merge: Annotated[
         list[str] | None,
@@ -29,6 +33,7 @@ def publish(
     as_json: JsonFlag = False,
 ) -> None:
     """Load the bundles into Milvus, verify them, make them the current release and draw its map."""
+    from features.channels import locate_bundles
     from features.merge_config import parse_merge, read_merge_config
     from serving.publish import publish as run
     from serving.video_map import draw_live_map
@@ -37,7 +42,7 @@ def publish(
         raise BadInputError("--merge and --union say the same thing twice; give one of them")
     asked = parse_merge(merge) if merge else read_merge_config(union_file) if union_file else None
     settings = Settings()
-    version = run(bundles, settings=settings, merge=asked)
+    version = run(locate_bundles(bundles, settings), settings=settings, merge=asked)
     draw_live_map(settings)
     report({"release": version}, as_json)
 
@@ -73,14 +78,19 @@ def catalogue(
 
 @app.command()
 def recall(
-    user_id: Annotated[int, typer.Argument(metavar="USER", min=0)],
+    user: Annotated[str, typer.Argument(metavar="USER", help="id; with --source its name there")],
     top_n: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     explain: Annotated[bool, typer.Option("--explain", help="show the interests behind the list")] = False,
+    source: Annotated[
+        str | None, typer.Option(help="name users, videos and tags as this imported log does")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Candidates of one user from the current release, and which interest found each."""
     from serving.run import keep_out
 
+    names = SourceNames(Settings(), source) if source else None
+    user_id = names.user_id(user) if names else _as_user_id(user)
     keep_out(("torch", "mlflow"))  # Feast imports torch wherever it is installed; seconds that nobody needs
     from serving.embedded import milvus_server
     from serving.recall import open_recaller
@@ -89,7 +99,7 @@ def recall(
     settings, serving = Settings(), ServingSettings()
     with milvus_server(serving, settings):
         result = open_recaller(settings, serving).recall(user_id, top_n, explain)
-    _print_recall(dataclasses.asdict(result), as_json)
+    _print_recall(dataclasses.asdict(result), names, as_json)
 
 
 @app.command("map")
@@ -151,23 +161,38 @@ def doctor(as_json: JsonFlag = False) -> None:
         raise typer.Exit(1)
 
 
-def _print_recall(result: dict[str, Any], as_json: bool) -> None:
+def _as_user_id(text: str) -> int:
+    if not text.isdecimal():
+        raise BadInputError(
+            f"{text!r} is no user id (a number from 0); for users of an imported log say --source NAME, too"
+        )
+    return int(text)
+
+
+def _print_recall(result: dict[str, Any], names: SourceNames | None, as_json: bool) -> None:
     if as_json:
         report(result, as_json)
         return
+    video, tag = (names.video, names.tag) if names else (str, str)
     out.print(
         f"user {result['user_id']}, release {result['release']}"
         + (f", {result['reason']}" if result["reason"] else "")
     )
     for interest in result["interests"]:
-        grounds = interest.pop("grounds") or {}
-        out.print("  " + ", ".join(f"{name} {value}" for name, value in (interest | grounds).items()))
+        facts = interest | (interest.pop("grounds") or {})
+        facts["top_tags"] = " ".join(map(tag, facts["top_tags"]))
+        facts["nearest"] = " ".join(map(video, facts["nearest"]))
+        out.print("  " + ", ".join(f"{name} {_short(value)}" for name, value in facts.items()))
     table = Table("rank", "video", "score", "found by", "tags", box=None)
     for rank, candidate in enumerate(result["candidates"]):
         found_by = ", ".join(_origin(origin) for origin in candidate["channels"])
-        tags = ", ".join(map(str, candidate["tags"] or []))
-        table.add_row(str(rank), str(candidate["video_id"]), f"{candidate['score']:.3f}", found_by, tags)
+        tags = ", ".join(map(tag, candidate["tags"] or []))
+        table.add_row(str(rank), video(candidate["video_id"]), f"{candidate['score']:.3f}", found_by, tags)
     out.print(table)
+
+
+def _short(value: Any) -> str:  # noqa: ANN401  whatever an interest is described by
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _origin(origin: dict[str, Any]) -> str:

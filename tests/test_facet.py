@@ -62,8 +62,11 @@ def test_ingest_prints_counts_and_checksums_and_a_second_time_the_same(settings:
     [
         (["ingest", "tomorrow"], 2, "'tomorrow' is not a day; write YYYY-MM-DD"),
         (["ingest", DAY], 2, "holds no files; land the watches of 2026-03-02 there first"),
-        (["materialize"], 2, "Missing argument"),
+        (["materialize"], 2, "run `facet ingest` first"),
         (["materialize", DAY], 2, "no watches"),
+        (["train", "popularity"], 2, "run `facet ingest` first"),
+        (["recall", "zoe"], 2, "'zoe' is no user id"),
+        (["recall", "zoe", "--source", "app"], 2, "no log with text ids was imported as 'app'"),
         (["import", "elsewhere", "."], 2, "unknown source 'elsewhere'"),
         (["train", "single_activation", "--until", "2026-03-02T00:00"], 2, "has no UTC offset"),
         (["train", "magic", "--until", DAY], 2, "magic"),

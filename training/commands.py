@@ -32,15 +32,22 @@ app.add_typer(ab_commands.app, name="ab")
 @app.command()
 def train(
     model: Annotated[str, typer.Argument(help="a file of training/models, for example single_activation")],
-    until: MomentOption,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="a day (its end, UTC) or an ISO time with offset; the newest ingested day if unset"
+        ),
+    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train MODEL on the watches before --until; prints the path of its bundle last."""
+    from features.freshness import newest_ingested_day
     from training.run import train as run
 
-    moment = parse_moment(until)
-    bundle = run(model, moment, settings=Settings(), overrides=settings or [], show_progress=not as_json)
+    settings = Settings()
+    moment = parse_moment(until or newest_ingested_day(settings))
+    bundle = run(model, moment, settings=settings, overrides=overrides or [], show_progress=not as_json)
     out.print(json.dumps({"bundle": str(bundle)}) if as_json else str(bundle))
 
 
@@ -65,7 +72,8 @@ def refresh(bundle: BundlePath, until: MomentOption, as_json: JsonFlag = False) 
 @app.command()
 def evaluate(
     bundles: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=]BUNDLE...", help="several are fused")
+        list[str] | None,
+        typer.Argument(metavar="[NAME=]BUNDLE...", help="paths, or models: their newest; several are fused"),
     ] = None,
     *,
     days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],
@@ -78,6 +86,7 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Judge a bundle, a union or a release on the positives of a time span, against the whole catalogue."""
+    from features.channels import locate_bundles
     from training.evaluation import judge_ranker
     from training.intervals import mean_interval
     from training.recall_batch import choose_source
@@ -85,9 +94,8 @@ def evaluate(
     if half not in ("tune", "report", "all"):
         raise BadInputError(f"--half {half} is none of tune, report, all")
     start, end = parse_span(days)
-    source = choose_source(
-        bundles or [], union_file, release, moment=start, settings=Settings(), merge=merge or ()
-    )
+    located = locate_bundles(bundles or [], Settings())
+    source = choose_source(located, union_file, release, moment=start, settings=Settings(), merge=merge or ())
     chosen = {"half": cast(Any, half), "cap": source.cap}
     judged = judge_ranker(source.ranker, source.rule, start, end, settings=Settings(), **chosen)
     if len(judged.main):
@@ -101,7 +109,12 @@ def evaluate(
 
 @app.command()
 def union(
-    bundles: Annotated[list[str], typer.Argument(metavar="[NAME=]BUNDLE...", help="NAME of the channel")],
+    bundles: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]BUNDLE...", help="paths, or models: their newest; NAME of the channel"
+        ),
+    ],
     days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],
     out_file: Annotated[
         Path | None, typer.Option("--out", help="JSON that publish and recall-batch read with --union")
@@ -109,10 +122,13 @@ def union(
     as_json: JsonFlag = False,
 ) -> None:
     """Find the weights that fuse several bundles best: chosen on the half "tune", judged on "report"."""
+    from features.channels import locate_bundles
     from features.stage import write_atomically
     from training.union import tune_union
 
-    found = tune_union(bundles, *parse_span(days), settings=Settings())
+    settings = Settings()
+    located = locate_bundles(bundles, settings)
+    found = tune_union(located, *parse_span(days), settings=settings)
     if out_file:
         write_atomically(out_file, found.merge.model_dump_json(indent=2))
     facts = {"bundles": found.bundles} | ({"out": str(out_file)} if out_file else {})

@@ -81,7 +81,8 @@ def find_users(settings: Settings, ids: Iterable[int], texts: Iterable[tuple[str
         if not known.path(USER).exists():
             raise BadInputError(f"{known.path(USER)} does not exist; --source is the `source` of an import")
         words.add(text)
-        numbers |= {number for number, other in enumerate(known.texts(USER).to_pylist()) if other == text}
+        number = known.find(USER, text)
+        numbers |= set() if number is None else {number}
     for source in sources_of_ids(settings):
         words |= _texts_of(IdMap(settings, source), numbers)
     if not numbers and not words:

@@ -86,6 +86,11 @@ class IdMap:
                 _replace(self.path(kind), pa.table(columns, schema=_SCHEMA))
         return len(found)
 
+    def find(self, kind: str, text: str) -> int | None:
+        """The number of ``text``, or ``None`` if it has none."""
+        row: int = pc.index(self.texts(kind), pa.scalar(text, pa.large_string())).as_py()
+        return row if row >= 0 else None
+
     def texts(self, kind: str) -> pa.LargeStringArray:
         """All known texts; the text of id ``i`` is element ``i``."""
         path = self.path(kind)
