@@ -17,13 +17,21 @@ class Background(Generic[T]):
         work: called by the thread with what waits; to be given up when ``is_stopping``.
         max_waiting: things that may wait; further ones are refused.
         max_together: things of one call.
+        linger_seconds: how long the first thing of a call waits for company.
     """
 
     def __init__(
-        self, name: str, work: Callable[[list[T]], None], *, max_waiting: int, max_together: int
+        self,
+        name: str,
+        work: Callable[[list[T]], None],
+        *,
+        max_waiting: int,
+        max_together: int,
+        linger_seconds: float = 0.0,
     ) -> None:
         self._work = work
         self._max_together = max_together
+        self._linger_seconds = linger_seconds
         self._waiting: queue.Queue[T] = queue.Queue(max_waiting)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -55,6 +63,7 @@ class Background(Generic[T]):
                 things = [self._waiting.get(timeout=LOOK_SECONDS)]
             except queue.Empty:
                 continue
+            self._stopping.wait(self._linger_seconds)
             while len(things) < self._max_together and not self._waiting.empty():
                 things.append(self._waiting.get())
             self._work(things)

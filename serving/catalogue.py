@@ -81,11 +81,11 @@ class Catalogue:
         ruled_out = self.vocabulary.video_ids[~filters.mask(self._live.items)]
         return np.concatenate([ruled_out, self._unlisted])
 
-    def attributes(self, video_ids: Int64[np.ndarray, " N"]) -> list[tuple[list[int], int | None]]:
+    def attributes(self, video_ids: Int64[np.ndarray, " N"]) -> list[tuple[tuple[int, ...], int | None]]:
         """Tags and uploader of each id."""
         rows = self.vocabulary.rows_of(video_ids)
         if not len(self.vocabulary):
-            return [([], None) for _ in rows]
+            return [((), None) for _ in rows]
         places = np.maximum(rows - 1, 0)
         starts = self._tag_starts[places]
         counts = np.where(rows == PAD_ROW, 0, self._tag_starts[places + 1] - starts)
@@ -93,7 +93,7 @@ class Catalogue:
         tags = self._tags[np.repeat(starts - ends + counts, counts) + np.arange(counts.sum())].tolist()
         uploaders = np.where(rows == PAD_ROW, NO_UPLOADER, self._uploaders[places]).tolist()
         return [
-            (tags[end - count : end], None if uploader == NO_UPLOADER else uploader)
+            (tuple(tags[end - count : end]), None if uploader == NO_UPLOADER else uploader)
             for end, count, uploader in zip(ends.tolist(), counts.tolist(), uploaders, strict=True)
         ]
 

@@ -37,6 +37,8 @@ MAX_WAITING: Final = 1000
 """Answers that wait to be written; further ones are not recorded."""
 MAX_TOGETHER: Final = 50
 """Answers of one write."""
+LINGER_SECONDS: Final = 0.1
+"""An answer waits so long for others: a write to disk each would get in the way of the answers themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,11 @@ class ExposureLog:
         self._impressions = impressions
         self._metrics = metrics
         self._writing = Background[Shown](
-            "write exposures", self._write, max_waiting=MAX_WAITING, max_together=MAX_TOGETHER
+            "write exposures",
+            self._write,
+            max_waiting=MAX_WAITING,
+            max_together=MAX_TOGETHER,
+            linger_seconds=LINGER_SECONDS,
         )
 
     def start(self) -> None:

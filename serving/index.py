@@ -12,7 +12,6 @@ from jaxtyping import Float32, Int64
 
 from features.bundle import vectors_of
 from features.filters import NO_FILTERS, VideoFilters
-from features.merge import NO_VIDEO
 from features.schema import VIDEO_ID
 
 
@@ -83,14 +82,3 @@ class ExactIndex:
 
     def check(self) -> None:
         """See ``CandidateIndex``; memory always answers."""
-
-
-def pad_hits(rows: list[tuple[list[int], list[float]]]) -> Hits:
-    """Rows of different length as two matrices, as wide as the longest."""
-    width = max((len(ids) for ids, _ in rows), default=0)
-    video_ids = np.full((len(rows), width), NO_VIDEO, dtype=np.int64)
-    scores = np.full((len(rows), width), -np.inf, dtype=np.float32)
-    for k, (ids, distances) in enumerate(rows):
-        video_ids[k, : len(ids)] = ids
-        scores[k, : len(ids)] = distances
-    return Hits(video_ids, scores)

@@ -16,6 +16,7 @@ from serving.settings import ServingSettings
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
+    from pymilvus.grpc_gen.milvus_pb2_grpc import MilvusServiceStub
 
 KEEPALIVE_MS: Final = 600_000
 """pymilvus pings every 10 s by default; Milvus Lite hangs up on that ("too many pings")."""
@@ -62,6 +63,19 @@ class MilvusConnection:
         except ValueError as error:  # gRPC's word for a channel that another thread has just closed
             self._forget(client)
             raise IndexUnavailableError(f"{doing} failed at {self.uri}: {error}") from error
+
+    @contextmanager
+    def calling(self, doing: str) -> Iterator["MilvusServiceStub"]:
+        """As ``translating``, for calls of the gRPC service behind the client; nothing is tried twice."""
+        import grpc
+
+        with self.translating(doing) as client:
+            try:
+                yield client._get_connection()._stub
+            except grpc.RpcError as error:
+                if error.code() == grpc.StatusCode.UNAVAILABLE:
+                    self._forget(client)
+                raise
 
     def _connect(self) -> "MilvusClient":
         from pymilvus import MilvusClient, MilvusException

@@ -14,11 +14,8 @@ from serving.result import NUM_NEAREST, Candidate, Interest, Origin, top_tags
 
 def origins_of(video_ids: Int64[np.ndarray, " N"], asked: Asked) -> list[tuple[Origin, ...]]:
     """Origins of each candidate, in the order of the channels."""
-    found_in = {name: _origins(name, found, video_ids) for name, found in asked.found.items()}
-    return [
-        tuple(origin for own in found_in.values() if (origin := own.get(video_id)) is not None)
-        for video_id in video_ids.tolist()
-    ]
+    by_channel = [_origins(name, found, video_ids) for name, found in asked.found.items()]
+    return [tuple(origin for origin in own if origin) for own in zip(*by_channel, strict=True)]
 
 
 def explained(asked: Asked, candidates: tuple[Candidate, ...]) -> tuple[Interest, ...]:
@@ -38,25 +35,35 @@ def explained(asked: Asked, candidates: tuple[Candidate, ...]) -> tuple[Interest
     return tuple(reports)
 
 
-def _origins(name: str, found: Found, video_ids: Int64[np.ndarray, " N"]) -> dict[int, Origin]:
-    """In plain Python: a few hundred ids cost less than the calls of numpy would."""
-    listed, best = found.lists.video_ids[0].tolist(), found.lists.interests[0].tolist()
-    wanted, shared = set(video_ids.tolist()) - {NO_VIDEO}, _shared(found)
-    origins = {}
-    for rank, (video_id, first) in enumerate(zip(listed, best, strict=True)):
-        if video_id in wanted:
-            others = [k for k in shared.get(video_id, ()) if k != first]
-            origins[video_id] = Origin(name, rank, (first, *others) if first >= 0 else ())
+def _origins(name: str, found: Found, video_ids: Int64[np.ndarray, " N"]) -> list[Origin | None]:
+    """Of each candidate in one channel, ``None`` where the channel did not list it."""
+    rank_of = {video_id: rank for rank, video_id in enumerate(found.lists.video_ids[0].tolist())}
+    best, finders, known = found.lists.interests[0].tolist(), _finders(found, video_ids), {}
+    origins: list[Origin | None] = []
+    for video_id, code in zip(video_ids.tolist(), finders.tolist(), strict=True):
+        rank = rank_of.get(video_id)
+        if rank is None:
+            origins.append(None)
+            continue
+        first = best[rank]
+        if (interests := known.get((first, code))) is None:
+            interests = known[first, code] = _best_first(first, code)
+        origins.append(Origin(name, rank, interests))
     return origins
 
 
-def _shared(found: Found) -> dict[int, list[int]]:
-    """Videos that more than one interest found, with these in ascending order."""
+def _best_first(first: int, code: int) -> tuple[int, ...]:
+    if first < 0:
+        return ()
+    return (first, *(k for k in range(code.bit_length()) if code >> k & 1 and k != first))
+
+
+def _finders(found: Found, video_ids: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
+    """Which interests found each candidate: bit k for interest k."""
     if found.hits is None:
-        return {}
-    ids, counts = np.unique(found.hits.video_ids, return_counts=True)
-    shared = np.isin(found.hits.video_ids, ids[counts > 1])
-    found_by: dict[int, list[int]] = {}
-    for k, place in np.argwhere(shared).tolist():
-        found_by.setdefault(int(found.hits.video_ids[k, place]), []).append(k)
-    return found_by
+        return np.zeros(len(video_ids), dtype=np.int64)
+    hits = found.hits.video_ids
+    order = hits.argsort(axis=None)
+    ids, bits = hits.ravel()[order], np.left_shift(1, order // max(hits.shape[1], 1))
+    until = np.append(0, bits.cumsum())  # an interest finds a video once, so that sums are unions
+    return until[ids.searchsorted(video_ids, "right")] - until[ids.searchsorted(video_ids)]

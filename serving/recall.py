@@ -4,7 +4,7 @@ Everything in one ``Recaller`` belongs to one release, so that no answer mixes v
 HTTP. A user always gets something where anything may be shown; ``reason`` says why it is not (only) what
 the channels found. ``recall-batch --release`` gives the same list offline.
 
-Shape letters: N results, H videos hidden from everybody, C videos shown often enough.
+Shape letters: N results, H videos hidden from everybody, C videos shown often enough, M more, U union.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -118,7 +118,7 @@ class Recaller:
         if arrangement is not None:
             merge = merge.model_copy(update={"arrange": arrangement})
         scope = Scope(filters, self.catalogue.outside(filters))
-        hidden = np.union1d(self._hidden(), np.array(exclude, dtype=np.int64))
+        hidden = _with(self._hidden(), np.array(exclude, dtype=np.int64))
         try:
             with watch.stage("features"):
                 user = known or self._users.lookup(user_id, self._looked_up)
@@ -130,9 +130,9 @@ class Recaller:
             user, reason = _stranger(user_id, hidden), Reason.UNKNOWN_USER
             return self._popular_result(user, scope, top_n, reason, watch)
         num_seen = len(user.seen)
-        user = replace(user, seen=np.union1d(user.seen, hidden))
+        user = replace(user, seen=_with(user.seen, hidden))
         depth = self._depth_of(user, merge, top_n)
-        unseen = replace(user, seen=np.union1d(user.seen, self._capped(user)))
+        unseen = replace(user, seen=_with(user.seen, self._capped(user)))
         asked = self._asker.ask(unseen, depth, scope)
         for found in asked.found.values():
             watch.add(found.seconds)
@@ -258,27 +258,31 @@ class Recaller:
     def _candidates(
         self, video_ids: Int64[np.ndarray, " N"], scores: np.ndarray, origins: Sequence[tuple[Origin, ...]]
     ) -> list[Candidate]:
-        interests = [next((own.interests for own in each if own.interests), ()) for each in origins]
         columns = zip(
             video_ids.tolist(),
             scores.tolist(),
-            interests,
-            origins,
+            map(_first_interests, origins),
             self.catalogue.attributes(video_ids),
+            origins,
             strict=True,
         )
         return [
-            Candidate(
-                video_id,
-                score,
-                own[0] if own else NO_INTEREST,
-                own[1:],
-                tuple(tags),
-                uploader,
-                found_by,
-            )
-            for video_id, score, own, found_by, (tags, uploader) in columns
+            Candidate(video_id, score, own[0] if own else NO_INTEREST, own[1:], tags, uploader, found_by)
+            for video_id, score, own, (tags, uploader), found_by in columns
         ]
+
+
+def _first_interests(origins: tuple[Origin, ...]) -> tuple[int, ...]:
+    """Those of the first channel that has some."""
+    for origin in origins:
+        if origin.interests:
+            return origin.interests
+    return ()
+
+
+def _with(ids: Int64[np.ndarray, " N"], more: Int64[np.ndarray, " M"]) -> Int64[np.ndarray, " U"]:
+    """Ascending and distinct, as ``ids`` is."""
+    return np.union1d(ids, more) if len(more) else ids
 
 
 def _stranger(user_id: int, hidden: Int64[np.ndarray, " H"]) -> UserFeatures:
@@ -334,4 +338,4 @@ def open_recaller(
 
 def _also_hidden(hidden: Hidden, offline: Int64[np.ndarray, " H"]) -> Hidden:
     """What ``hidden`` says, and videos that the catalogue does not show."""
-    return lambda: np.union1d(hidden(), offline)
+    return lambda: _with(hidden(), offline)

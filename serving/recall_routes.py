@@ -62,7 +62,7 @@ class Answers:
         )
         self._metrics.count_answer(result, time.perf_counter() - started, top_n=request.top_n)
         result = replace(result, arm=arm, request_id=request_id)
-        recaller.catalogue.note_shown(np.array([each.video_id for each in result.candidates], dtype=np.int64))
+        recaller.catalogue.note_shown(np.fromiter((each.video_id for each in result.candidates), np.int64))
         tell_answer(result)
         if self._exposures and request.record:
             self._exposures.note(result, recaller.release.merge.cap)

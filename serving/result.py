@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import uuid4
 
 from serving.interests import Grounds
@@ -74,9 +74,8 @@ class Tally:
     """Watches of the history that were left out, since nothing is known of their videos."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """One channel that found a candidate."""
+class Origin(NamedTuple):
+    """One channel that found a candidate; a tuple, since every answer makes hundreds."""
 
     channel: str
     rank: int
@@ -85,9 +84,8 @@ class Origin:
     """Interests of the channel that found it, the one that scores it highest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One video and where it comes from."""
+class Candidate(NamedTuple):
+    """One video and where it comes from; a tuple, since every answer makes hundreds."""
 
     video_id: int
     score: float

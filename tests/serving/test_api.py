@@ -36,5 +36,5 @@ def test_attributes_of_many_videos_are_those_of_each(settings: Settings) -> None
     # 77 is unknown; of the others uploader and tags as in bundles.py.
     catalogue = Catalogue(open_bundle(write_interests(settings)))
     found = catalogue.attributes(np.array([50, 77, 10, 50, 20]))
-    assert found == [([1, 2], 9), ([], None), ([1], 7), ([1, 2], 9), ([2], 8)]
+    assert found == [((1, 2), 9), ((), None), ((1,), 7), ((1, 2), 9), ((2,), 8)]
     assert catalogue.attributes(np.array([], dtype=np.int64)) == []
