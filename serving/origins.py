@@ -38,7 +38,8 @@ def explained(asked: Asked, candidates: tuple[Candidate, ...]) -> tuple[Interest
 def _origins(name: str, found: Found, video_ids: Int64[np.ndarray, " N"]) -> list[Origin | None]:
     """Of each candidate in one channel, ``None`` where the channel did not list it."""
     rank_of = {video_id: rank for rank, video_id in enumerate(found.lists.video_ids[0].tolist())}
-    best, finders, known = found.lists.interests[0].tolist(), _finders(found, video_ids), {}
+    best, finders = found.lists.interests[0].tolist(), _finders(found, video_ids)
+    known: dict[tuple[int, int], tuple[int, ...]] = {}
     origins: list[Origin | None] = []
     for video_id, code in zip(video_ids.tolist(), finders.tolist(), strict=True):
         rank = rank_of.get(video_id)
