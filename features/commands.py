@@ -107,7 +107,7 @@ def forget(
     ids: Annotated[list[str] | None, typer.Option("--id", help="a user as the source calls them")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Erase users from landing, lake, quarantine, features, bundles and reports; see docs/operating.md."""
+    """Erase users from landing, lake, quarantine, features, bundles and reports; see docs/erasing.md."""
     from features.forget import find_users
     from features.forget import forget as run
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -11,6 +11,9 @@ from features.console import JsonFlag, out, report, say
 from features.errors import BadInputError
 from features.settings import Settings
 from features.sources.names import SourceNames
+
+if TYPE_CHECKING:
+    from serving.result import RecallResult
 
 app = typer.Typer()
 
@@ -99,7 +102,7 @@ def recall(
     settings, serving = Settings(), ServingSettings()
     with milvus_server(serving, settings):
         result = open_recaller(settings, serving).recall(user_id, top_n, explain)
-    _print_recall(dataclasses.asdict(result), names, as_json)
+    _print_recall(_as_facts(result), names, as_json)
 
 
 @app.command("map")
@@ -117,7 +120,7 @@ def draw_map(
 
 @app.command()
 def serve() -> None:
-    """Run the HTTP API of the current release."""
+    """Run the HTTP API of the current release, over the Milvus of FACET_MILVUS_URI."""
     from serving.run import serve as run
 
     run()
@@ -159,6 +162,15 @@ def doctor(as_json: JsonFlag = False) -> None:
     report({"failed": failed, "checked": len(findings)}, as_json)
     if failed:
         raise typer.Exit(1)
+
+
+def _as_facts(result: "RecallResult") -> dict[str, Any]:
+    """The result as JSON has it; candidates and their origins are tuples with names."""
+    candidates = [
+        candidate._asdict() | {"channels": [origin._asdict() for origin in candidate.channels]}
+        for candidate in result.candidates
+    ]
+    return dataclasses.asdict(result) | {"candidates": candidates}
 
 
 def _as_user_id(text: str) -> int:

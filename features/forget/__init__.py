@@ -2,7 +2,7 @@
 
 Landing goes first, so that an ingest after a killed run cannot bring anybody back, and the map of text ids
 last, so that the same call can be made again. Every step finds what is left by looking, so running twice,
-or after a kill at any moment, ends in the same place. Weights of models stay: see ``docs/operating.md``.
+or after a kill at any moment, ends in the same place. Weights of models stay: see ``docs/erasing.md``.
 """
 
 import json
