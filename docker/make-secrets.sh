@@ -16,9 +16,12 @@ for database in airflow mlflow facet; do
 done
 keep milvus_password "$(random | tr -d '=')"
 keep facet_milvus_token "root:$(cat milvus_password)"
+keep facet_redis_password "$(random | tr -d '=')"
+keep redis_users "user default on >$(cat facet_redis_password) ~* &* +@all"
+keep airflow_broker_url "redis://:$(cat facet_redis_password)@redis:6379/1"
 keep facet_admin_key "$(random)"
 keep airflow_fernet_key "$(random)"
-keep airflow_jwt_secret "$(random)"
+keep airflow_jwt_secret "$(random)$(random)"  # SHA-512 wants 64 bytes
 keep airflow_secret_key "$(random)"
 keep airflow_passwords "{\"operator\": \"$(random)\"}"
 keep grafana_password "$(random)"

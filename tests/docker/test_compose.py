@@ -28,7 +28,12 @@ PUBLISHED = {
 }
 IMAGE_USERS_ARE_ROOT = {"milvus"}
 """docs/operating.md says so; PostgreSQL and Redis give up root themselves, the other images never have it."""
-LOOKS_SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|FERNET|ADMIN_KEY|SQL_ALCHEMY|DATABASE_URL|RESULT_BACKEND")
+FOREIGN = {"mlflow", *(name for name, service in SERVICES.items() if service["image"] not in OURS)}
+"""What reads none of our links."""
+TARGET_FILES = ("facet.yml", "alertmanager.yml")
+LOOKS_SECRET = re.compile(
+    r"PASSWORD|SECRET|TOKEN|FERNET|ADMIN_KEY|SQL_ALCHEMY|DATABASE_URL|BROKER_URL|RESULT_BACKEND"
+)
 POINTS_ELSEWHERE = re.compile(r"(_CMD|_FILE|__FILE|PASSWORDS_FILE|SECRETS_DIR)$")
 
 every_service = pytest.mark.parametrize("name", sorted(SERVICES))
@@ -105,6 +110,7 @@ def test_every_secret_is_made_by_the_script_mounted_and_ignored_by_git(tmp_path:
         assert where == {"file": f"./secrets/{name}"}
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
     assert made["postgresql_password"] in made["facet_database_url"]
+    assert all(made["facet_redis_password"] in made[name] for name in ("redis_users", "airflow_broker_url"))
     assert "docker/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
     subprocess.run(["bash", DOCKER / "make-secrets.sh", tmp_path / "secrets"], check=True)
     assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == made
@@ -178,14 +184,32 @@ def test_health_checks_ask_routes_that_exist() -> None:
     assert "location = /proxy-health" in (DOCKER / "nginx.conf").read_text()
 
 
-def test_prometheus_scrapes_every_serving_process_and_knows_the_same_rules() -> None:
-    inside = yaml.safe_load((DOCKER / "prometheus-compose.yml").read_text())
-    plain = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text())
+def test_prometheus_of_the_compose_file_asks_every_serving_process_and_warns_through_alertmanager() -> None:
+    mounted = SERVICES["prometheus"]["volumes"]
+    assert "./prometheus/targets-compose:/etc/prometheus/targets:ro" in mounted
+    targets = DOCKER / "prometheus" / "targets-compose"
+    [facet], [alertmanager] = (yaml.safe_load((targets / f).read_text()) for f in TARGET_FILES)
     serving = sorted(f"{n}:8000" for n, s in SERVICES.items() if s["image"] == "facet-serving:0.1.0")
-    assert inside["scrape_configs"][0]["static_configs"][0]["targets"] == serving
-    assert inside["rule_files"] == plain["rule_files"]
+    assert facet["targets"] == serving
+    assert alertmanager["targets"] == ["alertmanager:9093"]
+    plain = (DOCKER / "prometheus" / "prometheus.yml").read_text()
+    assert re.findall(r"targets/([\w.]+)\]", plain) == sorted(TARGET_FILES)
     upstream = re.findall(r"server (serving-\w:8000)", (DOCKER / "nginx.conf").read_text())
     assert sorted(upstream) == serving
+
+
+@every_service
+def test_pages_are_linked_where_a_browser_finds_them(name: str) -> None:
+    environment = SERVICES[name].get("environment", {})
+    links = {"FACET_SERVING_URL": "proxy", "FACET_AIRFLOW_URL": "api-server", "FACET_MLFLOW_URL": "mlflow"}
+    links |= {"AIRFLOW__API__BASE_URL": "api-server"}
+    if SERVICES[name]["image"] == "facet-serving:0.1.0":
+        assert {"FACET_SERVING_URL", "FACET_AIRFLOW_URL"} <= environment.keys()
+    elif name not in FOREIGN:
+        assert links.keys() <= environment.keys()
+    for variable in links.keys() & environment.keys():
+        address, _, _ = PUBLISHED[links[variable]][0].rpartition(":")
+        assert environment[variable] == f"http://{address}"
 
 
 def test_what_was_not_run_is_said_where_operators_read() -> None:

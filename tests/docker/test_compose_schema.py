@@ -1,4 +1,4 @@
-"""The compose file against the schema of the Compose Specification, and what it names against what there is."""
+"""The compose file against the schema of the Compose Specification, and its names against what there is."""
 
 import copy
 import importlib.util
@@ -17,6 +17,8 @@ from tests.docker.compose import COMPOSE, DOCKER, SERVICES, environment_of
 
 SCHEMA = json.loads((Path(__file__).parent / "compose_spec" / "compose-spec.json").read_text())
 HANDED_TO_THE_HOST = {"privileged", "network_mode", "pid", "ipc", "userns_mode", "devices", "cap_add", "user"}
+CELERY_SENSITIVE = {"broker_url", "result_backend"}
+"""As its provider says; test_commands.py starts a worker with them."""
 
 every_service = pytest.mark.parametrize("name", sorted(SERVICES))
 
@@ -86,7 +88,8 @@ def airflow_options() -> Iterator[tuple[str, bool]]:
             yield f"AIRFLOW__{section}__{option}".upper(), bool(facts.get("sensitive"))
     celery = RawConfigParser()  # its provider is in docker/airflow.lock alone; the core knows its options
     celery.read(core / "provider_config_fallback_defaults.cfg")
-    yield from ((f"AIRFLOW__CELERY__{option}".upper(), False) for option in celery["celery"])
+    for option in celery["celery"]:
+        yield f"AIRFLOW__CELERY__{option}".upper(), option in CELERY_SENSITIVE
 
 
 def _openlineage_options() -> dict[str, Any]:

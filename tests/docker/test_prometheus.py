@@ -83,7 +83,8 @@ def write_config(folder: Path, facet_port: int) -> Path:
     """The configuration of the repository with another target, looking every second."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{facet_port}"]}]
+    (folder / "targets").mkdir()
+    (folder / "targets" / "facet.yml").write_text(f'- targets: ["127.0.0.1:{facet_port}"]')
     (folder / "alerts.yml").write_text((PROMETHEUS / "alerts.yml").read_text())
     path = folder / "prometheus.yml"
     path.write_text(yaml.safe_dump(config))

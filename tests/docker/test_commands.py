@@ -1,0 +1,152 @@
+"""Every command and health check of docker/compose.yaml that this machine has the programs for, run for once.
+
+Airflow with Celery, MLflow and serving run from what their images copy; PostgreSQL, Redis, nginx and
+Alertmanager are Debian's, Milvus is the one of ``make milvus``. The lines of docker/Procfile are tried here,
+and those of Airflow by tests/serving/test_stack.py.
+"""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from features.settings import Settings
+from features.store import FeatureStore
+from serving.settings import ServingSettings
+from serving.stack import AIRFLOW, EVERYTHING, run_stack
+from serving.stack_settings import StackSettings
+from serving.standalone import free_ports, standalone_milvus
+from tests.docker.compose import DOCKER, ROOT, SERVICES
+from tests.docker.host import HEALTH_SECONDS, Host
+from tests.docker.test_prometheus import wait_until_ok
+from tests.postgresql import running_postgresql
+
+AT_ONCE = ("api-server", "scheduler", "dag-processor", "triggerer", "mlflow", "serving-a")
+TRIED = {*AT_ONCE, "initialize", "redis", "worker"}
+SAME_AS_ANOTHER = {"serving-b": "serving-a"}
+OTHERS = {"alertmanager", "grafana", "milvus", "postgresql", "prometheus", "proxy"}
+"""Foreign images with commands of their own; docs/operating.md says what of them was tried."""
+DAG = "clean_up"
+"""It needs neither logs nor a release."""
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """All services of our images, started in the order of the compose file, and well."""
+    subprocess.run(["bash", DOCKER / "install-celery.sh"], check=True)
+    folder = tmp_path_factory.mktemp("compose")
+    with ExitStack() as stack:
+        postgresql = int(re.findall(r":(\d+)/", stack.enter_context(running_postgresql()))[0])
+        create_databases(postgresql)
+        milvus = stack.enter_context(standalone_milvus(folder / "milvus"))
+        found = Host(folder, {"postgresql:5432": postgresql, "milvus:19530": milvus.port})
+        stack.callback(found.stop)
+        found.start("redis")
+        found.wait_until_healthy("redis")
+        found.run("initialize")
+        for name in AT_ONCE:
+            found.start(name)
+        found.wait_until_healthy("api-server")
+        found.start("worker")
+        for name in (*AT_ONCE, "worker"):
+            found.wait_until_healthy(name)
+        yield found
+
+
+def create_databases(port: int) -> None:
+    """What the image of PostgreSQL does with the file that is mounted into it, and the health check."""
+    here = ["--host=127.0.0.1", f"--port={port}", "--username=facet"]
+    script = DOCKER / "postgresql" / "databases.sql"
+    subprocess.run(["psql", *here, "--quiet", "--dbname=facet", f"--file={script}"], check=True)
+    kind, *check = SERVICES["postgresql"]["healthcheck"]["test"]
+    assert kind == "CMD"
+    subprocess.run([*check, *here[:2]], check=True)
+
+
+def test_every_service_is_tried_or_named() -> None:
+    assert SERVICES.keys() == TRIED | SAME_AS_ANOTHER.keys() | OTHERS
+    for one, other in SAME_AS_ANOTHER.items():
+        assert SERVICES[one] == SERVICES[other]
+
+
+def test_a_task_goes_through_scheduler_redis_worker_and_api(host: Host) -> None:
+    passwords = json.loads((host.folder / "secrets" / "airflow_passwords").read_text())
+    [(user, password)] = passwords.items()
+    with httpx.Client(base_url=f"http://127.0.0.1:{host.ports['api-server']}", timeout=30.0) as airflow:
+        assert airflow.get("/auth/token").status_code == 403
+        login = airflow.post("/auth/token", json={"username": user, "password": password}).raise_for_status()
+        airflow.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+        airflow.patch(f"/api/v2/dags/{DAG}", json={"is_paused": False}).raise_for_status()
+        assert airflow.get("/api/v2/importErrors").json()["import_errors"] == []
+        assert newest_state(airflow) == "success"
+    assert "succeeded" in host.log("worker").read_text()
+
+
+def newest_state(airflow: httpx.Client) -> str:
+    """How the run that the scheduler starts for the last Sunday ends."""
+    end = time.monotonic() + HEALTH_SECONDS
+    while time.monotonic() < end:
+        runs = airflow.get(f"/api/v2/dags/{DAG}/dagRuns").raise_for_status().json()["dag_runs"]
+        if runs and runs[-1]["state"] in ("success", "failed"):
+            return str(runs[-1]["state"])
+        time.sleep(0.5)
+    return "none in time"
+
+
+def test_the_proxy_passes_on_what_it_should_while_one_process_is_away(host: Host, tmp_path: Path) -> None:
+    port, away = free_ports(2)
+    config = (DOCKER / "nginx.conf").read_text()
+    config = config.replace("listen 8080", f"listen 127.0.0.1:{port}").replace("/tmp/", f"{tmp_path}/")
+    config = config.replace("serving-a:8000", f"127.0.0.1:{host.ports['serving-a']}")
+    config = config.replace("serving-b:8000", f"127.0.0.1:{away}")
+    (tmp_path / "nginx.conf").write_text(f"daemon off;\n{config}")
+    command = ["nginx", "-c", str(tmp_path / "nginx.conf"), "-e", "stderr"]
+    subprocess.run([*command, "-t"], check=True)
+    with (tmp_path / "log").open("wb") as output:
+        proxy = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ok(f"{url}/proxy-health", tmp_path / "log")
+        assert {httpx.get(f"{url}/healthz").status_code for _ in range(10)} == {200}
+        assert httpx.get(f"{url}/metrics").status_code == 404
+        assert httpx.get(f"http://127.0.0.1:{host.ports['serving-a']}/metrics").status_code == 200
+        assert httpx.get(f"{url}/explore").status_code == 401  # FACET_PAGES is key
+    finally:
+        proxy.terminate()
+        proxy.wait()
+
+
+def test_the_lines_of_the_procfile_beside_airflow_start(settings: Settings) -> None:
+    airflow, mlflow, feast, api, milvus = free_ports(5)
+    ports = StackSettings(airflow_port=airflow, mlflow_port=mlflow, feast_port=feast)
+    serving = ServingSettings(port=api, milvus_uri=f"http://127.0.0.1:{milvus}")
+    FeatureStore(settings).apply()  # what Feast's line waits for
+    others = tuple(name for name in EVERYTHING if name not in AIRFLOW)
+    with run_stack(settings, others, ports=ports, serving=serving) as stack:
+        assert stack.endpoints.keys() == set(others)
+        assert all(endpoint.is_ready() for endpoint in stack.endpoints.values())
+
+
+def test_alertmanager_takes_its_file(tmp_path: Path) -> None:
+    """Debian's 0.25 has no ``url_file``: there an address stands in the file itself."""
+    config = yaml.safe_load((DOCKER / "alertmanager.yml").read_text())
+    [webhook] = config["receivers"][0]["webhook_configs"]
+    assert webhook.pop("url_file") == "/run/secrets/alert_webhook_url"
+    webhook["url"] = "http://127.0.0.1:9/"
+    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config))
+    subprocess.run(["amtool", "check-config", tmp_path / "alertmanager.yml"], check=True)
+
+
+def test_what_was_not_run_is_said_by_name() -> None:
+    operating = (ROOT / "docs" / "operating.md").read_text()
+    not_run = operating[operating.index("Not run: ") :].split("\n\n")[0]
+    assert all(f"`{name}`" in not_run for name in OTHERS)
