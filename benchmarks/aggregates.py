@@ -10,11 +10,8 @@ the clock. Tables must be equal. Writes FACET_HOME/bench/aggregates.json; ratio:
 """
 
 import argparse
-import json
-import platform
 import resource
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.aggregates_sql import HandWritten
+from benchmarks.report import report
 from features.aggregates.config import AggregatesConfig
 from features.aggregates.store import COUNTS_OF, Aggregates
 from features.days import add_days, start_of
@@ -154,7 +152,6 @@ def main(options: argparse.Namespace) -> None:
     }
     ours, theirs = (cpu[f"{name}_days"] + cpu[f"{name}_windows"] for name in ("ibis", "hand_written"))
     result = {
-        "name": "aggregates",
         "reference": "hand-written DuckDB SQL",
         "ratio": theirs / ours,
         "ours": ours,
@@ -164,12 +161,8 @@ def main(options: argparse.Namespace) -> None:
         / (cpu["ibis_one_day"] + cpu["ibis_stats"]),
         "times": times,
         "spark": spark,
-        "machine": platform.platform(),
     }
-    place = Settings().root / "bench" / "aggregates.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(result, indent=1) + "\n")
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    report("aggregates", result)
 
 
 def _timed(call: Callable[[], None]) -> dict[str, float]:

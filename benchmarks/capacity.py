@@ -6,12 +6,11 @@ The reference is searching every interest. Rules are chosen on the users of the 
 the half ``report``. Writes FACET_HOME/bench/capacity.json.
 """
 
-import json
-import platform
 import sys
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.report import report
 from features.capacity import DEFAULT_CAPACITY, Capacity
 from features.days import parse_span
 from features.settings import Settings
@@ -50,7 +49,6 @@ def main(bundle: Path, days: str) -> None:
     for name, case in shown.items():
         _print(name, case, shown["all"])
     result = {
-        "name": "capacity",
         "reference": "every interest searched",
         "ratio": shown[best]["searches"] / shown["all"]["searches"],
         "recall_change": shown[best]["recall"] / shown["all"]["recall"] - 1,
@@ -60,11 +58,8 @@ def main(bundle: Path, days: str) -> None:
         "unit": "searches per request",
         "tune": tried,
         "report": shown,
-        "machine": platform.platform(),
     }
-    place = settings.root / "bench" / "capacity.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(result, indent=1) + "\n")
+    report("capacity", result, shown=False)
 
 
 def _judge(bundle: Path, days: str, capacity: Capacity, half: Half, settings: Settings) -> dict[str, float]:

@@ -13,8 +13,6 @@ several times): compare lines of equal recall on the others. Writes ``--home``/b
 """
 
 import argparse
-import json
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.report import report
 from features.bundle import Bundle, open_bundle
 from features.days import parse_moment, parse_span
 from features.lake import Lake
@@ -64,17 +63,13 @@ def main(arguments: argparse.Namespace) -> None:
     task = ColdTask.read(whole, kept, cold_ids, days, half=arguments.half, rule=whole.rule)
     lines = judge_all(opened, task, kept, moment, arguments.boost or (1.0,))
     result = {
-        "name": "cold_videos",
         "share": arguments.share,
         "seed": arguments.seed,
         "half": arguments.half,
         "num_cold": len(cold_ids),
         "cases": lines,
-        "machine": platform.platform(),
     }
-    place = kept.root / "bench" / "cold_videos.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(result, indent=1) + "\n")
+    report("cold_videos", result, shown=False)
 
 
 def judge_all(

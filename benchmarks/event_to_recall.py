@@ -10,9 +10,7 @@ seconds until the recall without the video was answered, and of one recall. Ends
 """
 
 import argparse
-import json
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -26,6 +24,7 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.report import report
 from features.days import end_of
 from features.ingest import ingest
 from features.materialize import materialize
@@ -65,15 +64,12 @@ def main() -> None:
         "store": "redis" if options.redis else "sqlite",
         "events": options.events,
         "first_event": seconds[0],
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
     }
     for name, figures in found.items():
         sys.stdout.write(
             f"{name:<14}" + "".join(f" {key} {value:.4f}" for key, value in figures.items()) + "\n"
         )
-    place = Settings().root / "bench" / "event_to_recall.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(facts | found, indent=1))
+    report("event_to_recall", facts | found, shown=False)
 
 
 def _one(client: FacetClient, user_id: int, disliked: bool) -> dict[str, float]:

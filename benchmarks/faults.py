@@ -1,6 +1,6 @@
 """Milvus or Redis away, or slow by two seconds, under load: what callers get, and for how long.
 
-    python -m benchmarks.faults [--seconds 20] [--clients 8] [--out FILE] [FAULT ...]
+    python -m benchmarks.faults [--seconds 20] [--clients 8] [FAULT ...]
 
 One ``facet serve`` process reaches both through small TCP proxies. A fault lasts ``seconds``: the proxy holds
 back every byte for two seconds, or the server is killed, and started again at the end. Reported are status
@@ -10,11 +10,9 @@ fault the last answer came that was not whole.
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.report import report
 from benchmarks.two_releases import EVEN, Seen, load, metric, p, push_users, served, wait_for, write_bundle
 from features.settings import Settings
 from serving.publish import publish
@@ -107,19 +106,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--out", type=Path)
     parser.add_argument("faults", nargs="*", help="such as 'milvus slow'; all by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, broken_up(Path(folder)) as (url, faults):
-        report = {
+        found = {
             name: under_fault(url, fault, seconds=options.seconds, num_clients=options.clients)
             for name, fault in faults.items()
             if name in (options.faults or faults)
         }
-    text = json.dumps({"clients": options.clients, "faults": report}, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n")
-    sys.stdout.write(text + "\n")
+    report("faults", {"clients": options.clients, "faults": found})
 
 
 @contextmanager

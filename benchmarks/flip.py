@@ -1,6 +1,6 @@
 """Flips and rollbacks under load: errors, mixed answers, and what a flip costs in latency.
 
-    python -m benchmarks.flip [--seconds 60] [--clients 16] [--milvus real|lite] [--out FILE]
+    python -m benchmarks.flip [--seconds 60] [--clients 16] [--milvus real|lite]
 
 Clients ask two ``facet serve`` processes without a pause. After a third of the time ``facet publish`` builds
 another release and flips, after two thirds ``facet rollback`` goes back. ``is_mixed`` in ``two_releases.py``
@@ -13,7 +13,6 @@ yet searched the new release with the old interests: 136 mismatches, no answer m
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.report import report
 from benchmarks.two_releases import (
     EVEN,
     ODD,
@@ -54,7 +54,6 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--milvus", choices=["real", "lite"], default="real")
     parser.add_argument("--ports", type=int, nargs=2)
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, milvus(options.milvus, Path(folder)) as uri:
         settings = Settings(home=Path(folder))
@@ -69,12 +68,9 @@ def main() -> None:
 
         changes = [lambda: facet("publish", str(odd)), lambda: facet("rollback")]
         with served(settings, environment, options.ports or free_ports(2)) as urls:
-            report = flips_under_load(urls, changes, seconds=options.seconds, num_clients=options.clients)
-    text = json.dumps(report | {"milvus": options.milvus}, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n")
-    sys.stdout.write(text + "\n")
-    sys.exit(0 if report["errors"] == report["mixed"] == report["mismatches"] == 0 else 1)
+            found = flips_under_load(urls, changes, seconds=options.seconds, num_clients=options.clients)
+    report("flip", found | {"milvus": options.milvus})
+    sys.exit(0 if found["errors"] == found["mixed"] == found["mismatches"] == 0 else 1)
 
 
 def flips_under_load(

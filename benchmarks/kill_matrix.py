@@ -12,7 +12,6 @@ Every time the curated tables, stages, feature snapshots and online rows are com
 those of an undisturbed run. Writes FACET_HOME/bench/kill_matrix.json.
 """
 
-import json
 import logging
 import multiprocessing
 import random
@@ -30,6 +29,7 @@ import structlog
 
 from benchmarks.kill_airflow import kill_in_airflow
 from benchmarks.kill_state import fingerprint, is_equal
+from benchmarks.report import report
 from features.ingest import commit, stage
 from features.materialize import materialize
 from features.settings import Settings
@@ -66,9 +66,7 @@ def main(num_kills: int, num_airflow: int) -> int:
     print(f"{'task':14}{'what is killed':34}{'kills':>6}{'equal':>7}{'seconds':>9}")  # noqa: T201
     for row in rows:
         print(f"{row.task:14}{row.how:34}{row.kills:6}{row.equal:7}{row.seconds:9.1f}")  # noqa: T201
-    place = Settings().root / "bench" / "kill_matrix.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps({"name": "kill_matrix", "cases": [asdict(row) for row in rows]}, indent=1))
+    report("kill_matrix", {"cases": [asdict(row) for row in rows]}, shown=False)
     return int(any(row.equal < row.kills for row in rows))
 
 

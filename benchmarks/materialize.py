@@ -10,12 +10,9 @@ Writes FACET_HOME/bench/materialize.json; ratio: seconds of Feast / ours for all
 """
 
 import argparse
-import json
-import platform
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -28,8 +25,9 @@ import feast
 import numpy as np
 import pyarrow.parquet as pq
 import redis
-from aggregates import FIRST, invent_videos, invent_watches
 
+from benchmarks.aggregates import FIRST, invent_videos, invent_watches
+from benchmarks.report import report
 from features.days import add_days, end_of
 from features.lake import Lake
 from features.online import bring_online
@@ -158,7 +156,6 @@ def main(options: argparse.Namespace) -> None:
             cases["redis"] = measure(on_redis, options.views, options.lookups)
     every = cases["sqlite"]["all_rows"]
     result = {
-        "name": "materialize",
         "reference": "Feast's materialize",
         "ratio": every["feast_seconds"] / every["seconds"],
         "ours": every["seconds"],
@@ -168,12 +165,8 @@ def main(options: argparse.Namespace) -> None:
         "build_seconds": build_seconds,
         "snapshot_rows": rows,
         "cases": [{"store": store} | case for store, case in cases.items()],
-        "machine": platform.platform(),
     }
-    place = Settings().root / "bench" / "materialize.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(result, indent=1) + "\n")
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    report("materialize", result)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ Writes FACET_HOME/bench/negative_feedback.json.
 Shape letters: W watches of all users, B users, N places of a list, P pairs of a user and a tag.
 """
 
-import json
-import platform
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from benchmarks.report import report
 from features.bundle import open_bundle
 from features.days import parse_span
 from features.lake import Lake
@@ -52,9 +51,7 @@ def main(days: str, *bundles: str) -> None:
     for bundle, figures in found.items():
         line = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
         sys.stdout.write(f"{bundle}: {line}\n")
-    place = settings.root / "bench" / "negative_feedback.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps({"days": days, "bundles": found, "machine": platform.platform()}, indent=1))
+    report("negative_feedback", {"days": days, "bundles": found}, shown=False)
 
 
 def measure(bundle_path: Path, start: datetime, end: datetime, settings: Settings) -> dict[str, float]:

@@ -9,8 +9,6 @@ for all users; writes FACET_HOME/bench/planted_interests.json.
 """
 
 import argparse
-import json
-import platform
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.report import report
 from features.bundle import open_bundle
 from features.days import day_of, parse_moment, parse_span
 from features.lake import Lake
@@ -84,18 +83,14 @@ def main(until: str, days: str, overrides: list[str]) -> None:
     text.append(f"matched share by chance: 95% {shuffled[0]:.3f}..{shuffled[1]:.3f}")
     sys.stdout.write("\n".join(text) + "\n")
     result = {
-        "name": "planted interests",
         "overrides": overrides,
         "lines": lines,
         "over_popularity": [low, high],
         "share": matched,
         "share_by_chance": shuffled,
         "bundles": {name: str(path) for name, path in bundles.items()},
-        "machine": platform.platform(),
     }
-    place = settings.root / "bench" / "planted_interests.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(result, indent=1) + "\n")
+    report("planted_interests", result, shown=False)
 
 
 def _matches(

@@ -9,9 +9,6 @@ also stores the attributes, verifies, registers the bundle and flips: ``steps`` 
 """
 
 import argparse
-import json
-import platform
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.large_release import LargeRelease
+from benchmarks.report import report
 from features.bundle import open_bundle
 from features.schema import VECTOR, VIDEO_ID
 from features.settings import Settings
@@ -77,19 +75,14 @@ def main(options: argparse.Namespace) -> None:
         theirs = bare(milvus.uri, bundle.video_ids, bundle.vectors)
         steps = ours(settings, bundles, milvus.uri)
     result: dict[str, Any] = {
-        "name": "publish",
         "reference": "bare inserts, flush, index and load by pymilvus",
         "ratio": theirs / steps["finished"],
         "ours": options.videos / steps["finished"],
         "theirs": options.videos / theirs,
         "unit": f"videos per second, {options.videos} videos, 64-d",
         "cases": [{"bare_seconds": round(theirs, 2), "steps": steps}],
-        "machine": platform.platform(),
     }
-    place = Settings().root / "bench" / "publish.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(result, indent=1) + "\n")
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    report("publish", result)
 
 
 if __name__ == "__main__":

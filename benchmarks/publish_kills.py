@@ -1,6 +1,6 @@
 """Kills of ``facet publish`` at random moments, each followed by the same command again, while a reader asks.
 
-    python -m benchmarks.publish_kills [--kills 30] [--seed 7] [--milvus real|lite] [--out FILE]
+    python -m benchmarks.publish_kills [--kills 30] [--seed 7] [--milvus real|lite]
 
 Every kill is of the publication of a new release, at a moment between the first write of an undisturbed run
 and its end. The reader follows the pointer as serving does and asks without a pause: each answer must be
@@ -10,7 +10,6 @@ releases and nothing else.
 
 import argparse
 import itertools
-import json
 import random
 import signal
 import subprocess
@@ -27,6 +26,7 @@ from typing import Any, Final
 import structlog
 
 from benchmarks.flip import milvus
+from benchmarks.report import report
 from benchmarks.two_releases import (
     EVEN,
     ODD,
@@ -71,27 +71,23 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--milvus", choices=["real", "lite"], default="real")
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, milvus(options.milvus, Path(folder)) as uri:
         # Deadlines that a busy machine can hold: what is asked is whether answers are there, not how fast.
         serving_settings = ServingSettings(
             milvus_uri=uri, features_timeout_ms=20_000, search_timeout_ms=20_000
         )
-        report = kill_publishers(
+        found = kill_publishers(
             Settings(home=Path(folder)), serving_settings, num_kills=options.kills, seed=options.seed
         )
-    text = json.dumps(report | {"milvus": options.milvus}, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n")
-    sys.stdout.write(text + "\n")
-    sys.exit(0 if is_as_promised(report) else 1)
+    report("publish_kills", found | {"milvus": options.milvus})
+    sys.exit(0 if is_as_promised(found) else 1)
 
 
-def is_as_promised(report: dict[str, Any]) -> bool:
+def is_as_promised(found: dict[str, Any]) -> bool:
     """Whether readers always got a whole answer and everything ended as it should."""
     wrong = ("mixed", "errors", "reasons", "wrong_ends", "stray_collections", "missing_collections")
-    return not any(report[name] for name in wrong)
+    return not any(found[name] for name in wrong)
 
 
 def kill_publishers(

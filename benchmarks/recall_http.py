@@ -13,8 +13,6 @@ import argparse
 import http.client
 import json
 import multiprocessing
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +28,7 @@ import httpx
 import numpy as np
 import psutil
 
+from benchmarks.report import report
 from features.bundle import open_bundle
 from features.filters import NO_FILTERS
 from features.merge_config import INTERESTS, MergeConfig
@@ -250,7 +249,6 @@ def main(options: argparse.Namespace) -> None:
     first = cases[0]
     bare_cpu = first["bare"]["cpu_ms"]
     result = {
-        "name": "recall_http",
         "reference": "one pymilvus search of the same interests",
         "ratio": first["recall"]["p50_ms"] / first["bare"]["p50_ms"],
         "cpu_ratio": first["recall"]["cpu_ms"]["serving"] / (bare_cpu["client"] + bare_cpu["milvus"]),
@@ -259,12 +257,8 @@ def main(options: argparse.Namespace) -> None:
         "unit": f"p50 ms of {TOP_N} candidates of {options.videos} videos, 64-d, one client",
         "searches_per_request": float(np.mean([len(query.vectors) for query in queries])),
         "cases": cases,
-        "machine": platform.platform(),
     }
-    place = Settings().root / "bench" / "recall_http.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(result, indent=1) + "\n")
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    report("recall_http", result)
 
 
 if __name__ == "__main__":

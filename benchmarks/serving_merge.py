@@ -9,12 +9,12 @@ the same figures of one row. Writes FACET_HOME/bench/serving_merge.json.
 """
 
 import json
-import platform
 import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.report import report
 from features.channels import open_channels
 from features.days import parse_span
 from features.hidden import hidden_videos
@@ -83,10 +83,8 @@ def main(days: str, union_file: str, *bundles: str) -> None:
         rows.append(line | {"seconds": time.monotonic() - started})
         sys.stdout.write(f"{json.dumps(rows[-1])}\n")
         sys.stdout.flush()
-    place = settings.root / "bench" / "serving_merge.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"days": days, "bundles": bundles, "union": base.model_dump(), "machine": platform.platform()}
-    place.write_text(json.dumps(facts | {"rows": rows}, indent=1))
+    facts = {"days": days, "bundles": bundles, "union": base.model_dump(), "rows": rows}
+    report("serving_merge", facts, shown=False)
 
 
 if __name__ == "__main__":

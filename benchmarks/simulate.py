@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from sides import in_own_process, report
-
+from benchmarks.report import report
+from benchmarks.sides import in_own_process
 from features.lake import connect
 from features.settings import Settings
 from features.sources.simulation import SimulationConfig
@@ -35,12 +35,14 @@ def main(num_events: int) -> None:
     shutil.rmtree(root)
     report(
         "simulate",
-        reference="DuckDB: as many rows, each value drawn on its own, gzip JSONL",
-        ratio=ours["rate"] / theirs["rate"],
-        ours=ours["rate"],
-        theirs=theirs["rate"],
-        unit="events/s",
-        cases=[{"name": "facet", **ours}, {"name": "duckdb", **theirs}],
+        {
+            "reference": "DuckDB: as many rows, each value drawn on its own, gzip JSONL",
+            "ratio": ours["rate"] / theirs["rate"],
+            "ours": ours["rate"],
+            "theirs": theirs["rate"],
+            "unit": "events/s",
+            "cases": [{"name": "facet", **ours}, {"name": "duckdb", **theirs}],
+        },
     )
 
 

@@ -8,16 +8,13 @@ videos against that at ten thousand.
 """
 
 import argparse
-import json
-import platform
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from train_step import in_own_process, invent
-
-from features.settings import Settings
+from benchmarks.report import report
+from benchmarks.train_step import in_own_process, invent
 
 SMALL, LARGE = 10_000, 1_000_000
 SIZES: Final = ((10_000, 100_000), (100_000, 100_000), (20_000, SMALL), (20_000, LARGE))
@@ -42,18 +39,14 @@ def main() -> None:
         )
     speeds = {case["videos"]: case["examples_per_second"] for case in cases[2:]}
     result = {
-        "name": "train_growth",
         "reference": f"{SMALL:,} videos",
         "ratio": speeds[LARGE] / speeds[SMALL],
         "ours": speeds[LARGE],
         "theirs": speeds[SMALL],
         "unit": "examples per second",
         "cases": cases,
-        "machine": platform.platform(),
     }
-    place = Settings().root / "bench" / "train_growth.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(result, indent=1) + "\n")
+    report("train_growth", result, shown=False)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ loss. Every loop runs in a process of its own, one after the other; peers in env
 import argparse
 import itertools
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -21,9 +20,9 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from peers.environment import run_peer
 
-from features.settings import Settings
+from benchmarks.peers.environment import run_peer
+from benchmarks.report import report
 from features.vocabulary import Vocabulary
 from training.activation import ActivationRecord
 from training.config import InterestConfig
@@ -153,18 +152,14 @@ def main() -> None:
     for left, right in pairs:
         sys.stdout.write(f"{left} / {right}: {speed[left] / speed[right]:.1f}\n")
     result = {
-        "name": "train_step",
         "reference": "RecBole's training loop with ComiRec-SA, anomaly mode off",
         "ratio": speed["facet comirec"] / speed["recbole comirec"],
         "ours": speed["facet comirec"],
         "theirs": speed["recbole comirec"],
         "unit": "examples per second",
         "cases": [{"name": name} | facts for name, facts in found.items()],
-        "machine": platform.platform(),
     }
-    place = Settings().root / "bench" / "train_step.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(result, indent=1) + "\n")
+    report("train_step", result, shown=False)
 
 
 if __name__ == "__main__":

@@ -74,3 +74,12 @@ def test_every_setting_is_documented() -> None:
     for model in (Settings, ServingSettings, StackSettings, TrainingSettings):
         for name in model.model_fields:
             assert f"FACET_{name.upper()}" in text, f"docs/operating.md lacks FACET_{name.upper()}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_a_benchmark_that_is_run_as_a_module_finds_the_others(path: Path) -> None:
+    local = {each.stem for each in (ROOT / "benchmarks").iterdir()}
+    named = {
+        node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
+    }
+    assert not local & {name.partition(".")[0] for name in named if name}, "import it as benchmarks.<name>"
