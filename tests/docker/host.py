@@ -16,6 +16,7 @@ from typing import Final
 import pytest
 
 from serving.standalone import free_ports
+from tests.docker.collector import Collector
 from tests.docker.compose import DOCKER, OURS, ROOT, SERVICES, environment_of
 
 CELERY: Final = ROOT / "build" / "celery"
@@ -32,10 +33,12 @@ class Host:
     Args:
         folder: for the home, the secrets, the images' files and the logs.
         servers: ports of what runs already, by ``host:port`` as the compose file writes it.
+        collector: gets Airflow's own metrics.
     """
 
-    def __init__(self, folder: Path, servers: dict[str, int]) -> None:
+    def __init__(self, folder: Path, servers: dict[str, int], collector: Collector) -> None:
         self.folder = folder
+        self.collector = collector
         self._running: list[subprocess.Popen[bytes]] = []
         *ports, self._log_port = free_ports(len(LISTENING) + 1)
         self.ports = dict(zip(LISTENING, ports, strict=True))
@@ -68,6 +71,9 @@ class Host:
             "OMP_NUM_THREADS": "1",
             "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # 5 s are too few on busy cores
+            "AIRFLOW__METRICS__OTEL_ON": "True",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.url,
+            "OTEL_METRIC_EXPORT_INTERVAL": "2000",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(self.ports["scheduler"]),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._log_port),
         }

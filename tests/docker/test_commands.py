@@ -1,8 +1,8 @@
 """Every command and health check of docker/compose.yaml that this machine has the programs for, run for once.
 
 Airflow with Celery, MLflow and serving run from what their images copy; PostgreSQL, Redis, nginx and
-Alertmanager are Debian's, Milvus is the one of ``make milvus``. The lines of docker/Procfile are tried here,
-and those of Airflow by tests/serving/test_stack.py.
+Alertmanager are Debian's, Milvus is the one of ``make milvus``. The lines of docker/Procfile are tried
+by tests/serving/test_stack.py.
 """
 
 import json
@@ -17,12 +17,8 @@ import httpx
 import pytest
 import yaml
 
-from features.settings import Settings
-from features.store import FeatureStore
-from serving.settings import ServingSettings
-from serving.stack import AIRFLOW, EVERYTHING, run_stack
-from serving.stack_settings import StackSettings
 from serving.standalone import free_ports, standalone_milvus
+from tests.docker.collector import collecting
 from tests.docker.compose import DOCKER, ROOT, SERVICES
 from tests.docker.host import HEALTH_SECONDS, Host
 from tests.docker.test_prometheus import wait_until_ok
@@ -48,7 +44,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         postgresql = int(re.findall(r":(\d+)/", stack.enter_context(running_postgresql()))[0])
         create_databases(postgresql)
         milvus = stack.enter_context(standalone_milvus(folder / "milvus"))
-        found = Host(folder, {"postgresql:5432": postgresql, "milvus:19530": milvus.port})
+        servers = {"postgresql:5432": postgresql, "milvus:19530": milvus.port}
+        found = Host(folder, servers, stack.enter_context(collecting()))
         stack.callback(found.stop)
         found.start("redis")
         found.wait_until_healthy("redis")
@@ -81,14 +78,19 @@ def test_every_service_is_tried_or_named() -> None:
 def test_a_task_goes_through_scheduler_redis_worker_and_api(host: Host) -> None:
     passwords = json.loads((host.folder / "secrets" / "airflow_passwords").read_text())
     [(user, password)] = passwords.items()
-    with httpx.Client(base_url=f"http://127.0.0.1:{host.ports['api-server']}", timeout=30.0) as airflow:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{host.ports['api-server']}", timeout=HEALTH_SECONDS
+    ) as airflow:
         assert airflow.get("/auth/token").status_code == 403
         login = airflow.post("/auth/token", json={"username": user, "password": password}).raise_for_status()
         airflow.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
         airflow.patch(f"/api/v2/dags/{DAG}", json={"is_paused": False}).raise_for_status()
         assert airflow.get("/api/v2/importErrors").json()["import_errors"] == []
         assert newest_state(airflow) == "success"
-    assert "succeeded" in host.log("worker").read_text()
+    assert (
+        f"Executing workload in Celery: dag_rel_path=PurePosixPath('{DAG}.py')"
+        in host.log("worker").read_text()
+    )
 
 
 def newest_state(airflow: httpx.Client) -> str:
@@ -100,6 +102,15 @@ def newest_state(airflow: httpx.Client) -> str:
             return str(runs[-1]["state"])
         time.sleep(0.5)
     return "none in time"
+
+
+def test_airflows_own_metrics_reach_a_collector(host: Host) -> None:
+    """With the settings that docs/operating.md names."""
+    wanted = {"airflow.scheduler_heartbeat", "airflow.triggerer_heartbeat"}
+    end = time.monotonic() + HEALTH_SECONDS
+    while not wanted <= host.collector.metrics and time.monotonic() < end:
+        time.sleep(0.5)
+    assert wanted <= host.collector.metrics, sorted(host.collector.metrics)
 
 
 def test_the_proxy_passes_on_what_it_should_while_one_process_is_away(host: Host, tmp_path: Path) -> None:
@@ -123,17 +134,6 @@ def test_the_proxy_passes_on_what_it_should_while_one_process_is_away(host: Host
     finally:
         proxy.terminate()
         proxy.wait()
-
-
-def test_the_lines_of_the_procfile_beside_airflow_start(settings: Settings) -> None:
-    airflow, mlflow, feast, api, milvus = free_ports(5)
-    ports = StackSettings(airflow_port=airflow, mlflow_port=mlflow, feast_port=feast)
-    serving = ServingSettings(port=api, milvus_uri=f"http://127.0.0.1:{milvus}")
-    FeatureStore(settings).apply()  # what Feast's line waits for
-    others = tuple(name for name in EVERYTHING if name not in AIRFLOW)
-    with run_stack(settings, others, ports=ports, serving=serving) as stack:
-        assert stack.endpoints.keys() == set(others)
-        assert all(endpoint.is_ready() for endpoint in stack.endpoints.values())
 
 
 def test_alertmanager_takes_its_file(tmp_path: Path) -> None:
