@@ -14,6 +14,7 @@ import pytest
 
 from features.errors import BadInputError, RetryLaterError
 from features.settings import Settings
+from features.store import FeatureStore
 from serving.airflow import REPOSITORY, run_airflow, stack_environment
 from serving.demo_airflow import DAGS, AirflowClient
 from serving.settings import ServingSettings
@@ -127,6 +128,18 @@ with run_stack(Settings(home=Path("{tmp_path}")), ["milvus"], serving=serving):
         os.kill(started.pid, end)
         started.communicate(timeout=30)
     assert wait_until_gone(tmp_path) == []
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_everything_beside_airflow_starts_and_is_well(settings: Settings) -> None:
+    ports, serving = free_ports()
+    FeatureStore(settings).apply()  # what Feast's user interface waits for
+    others = tuple(name for name in EVERYTHING if name not in AIRFLOW)
+    with run_stack(settings, others, ports=ports, serving=serving) as stack:
+        assert stack.endpoints.keys() == set(others)
+        assert all(endpoint.is_ready() for endpoint in stack.endpoints.values())
+        assert not [command for command in processes_of(settings.root) if "huey" in command]
 
 
 @pytest.mark.server
