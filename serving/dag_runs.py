@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpx
 
@@ -24,6 +25,8 @@ class DagRun:
     started: datetime | None
     seconds: float | None
     """``None`` while it runs."""
+    page: str
+    """Address of the run in Airflow's UI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ async def newest_runs(url: str, *, deadline_seconds: float = DEADLINE_SECONDS) -
                 headers={"Authorization": f"Bearer {token}"},
             )
             found = answer.raise_for_status().json()["dag_runs"]
-            return DagRuns(_newest([_run(each) for each in found]))
+            return DagRuns(_newest([_run(each, url) for each in found]))
     except TimeoutError:
         return DagRuns(problem=f"Airflow at {url} did not answer within {deadline_seconds} s")
     except httpx.HTTPStatusError as error:
@@ -63,6 +66,8 @@ def _newest(runs: list[DagRun]) -> tuple[DagRun, ...]:
     return tuple(newest[name] for name in sorted(newest))
 
 
-def _run(found: dict[str, Any]) -> DagRun:
+def _run(found: dict[str, Any], url: str) -> DagRun:
     started = datetime.fromisoformat(found["start_date"]) if found["start_date"] else None
-    return DagRun(found["dag_id"], found["dag_run_id"], found["state"], started, found.get("duration"))
+    dag_id, run_id = found["dag_id"], found["dag_run_id"]
+    page = f"{url.rstrip('/')}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+    return DagRun(dag_id, run_id, found["state"], started, found.get("duration"), page)

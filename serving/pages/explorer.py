@@ -19,6 +19,7 @@ from features.settings import Settings
 from serving.api import Id
 from serving.errors import NoReleaseError
 from serving.live import LiveRecaller
+from serving.pages.compared import compare
 from serving.pages.examples import example_users
 from serving.pages.layout import COLOURS, figure, page
 from serving.pages.look import Asked, Look, Looker, top_uploaders
@@ -137,6 +138,7 @@ def _show(
         title=f"User {user_id}",
         user_id=user_id,
         look=look,
+        compared=compare(look) if len(look.sides) > 1 else None,
         asked=asked,
         shown=asked.arrangement or recaller.release.merge.arrange,
         changed=bool(query.model_fields_set),

@@ -101,12 +101,6 @@ class Look:
     topics: dict[int, str]
     """Planted topic by video; empty in real homes."""
 
-    @property
-    def num_common(self) -> int:
-        """Videos that both answers hold."""
-        first, second = self.sides
-        return len(first.ranks().keys() & second.ranks().keys())
-
 
 class Looker:
     """Takes looks at the users of one home."""

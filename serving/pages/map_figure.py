@@ -75,12 +75,11 @@ def _diamonds(
         y=_packed(places[:, 1]),
         mode="markers+text",
         text=[str(each.interest) for each in interests],
-        textposition="middle right",
-        textfont={"size": 16},
+        textfont={"size": 13},
         hovertext=[f"interest {each.interest}, weight {each.weight:.0%}" for each in interests],
         hoverinfo="text",
         name="interests",
-        marker={"symbol": "diamond", "size": 16, "color": "#111", "line": {"width": 2, "color": "#fff"}},
+        marker={"symbol": "diamond", "size": 26, "color": "#111", "line": {"width": 2, "color": "#fff"}},
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from features.release import Release
 from features.settings import Settings
 from features.stage import Counts
 from features.task_metrics import (
@@ -87,10 +88,12 @@ async def _in_thread(work: Callable[[], HTMLResponse]) -> HTMLResponse:
 
 def _context(operations: Operations, runs: DagRuns | None) -> dict[str, Any]:
     figures = operations.figures.read()
+    release, problem = _release(operations.live)
     return {
         "title": "Operations",
         "figures": figures,
-        "release": _release(operations.live),
+        "release": release,
+        "problem": problem,
         "traffic": traffic(figures),
         "reasons": {reason.value: text for reason, text in REASONS.items()},
         "stages": [stage for stage in STAGES if figures.total("facet_latency_seconds_count", stage=stage)],
@@ -102,19 +105,20 @@ def _context(operations: Operations, runs: DagRuns | None) -> dict[str, Any]:
         "now": time.time(),
         "index_recall": min(figures.values("facet_index_recall", "channel").values(), default=math.nan),
         "age": age,
+        "ago": ago,
+        "length": length,
         "share": share,
         "milliseconds": milliseconds,
         "number": number,
     }
 
 
-def _release(live: LiveRecaller) -> dict[str, Any] | None:
+def _release(live: LiveRecaller) -> tuple[Release | None, str]:
+    """What answers, or why nothing does."""
     try:
-        recaller = live.recaller
-    except NoReleaseError:
-        return None
-    release = recaller.release
-    return {"version": release.version, "revision": release.revision, "bundles": release.bundles}
+        return live.recaller.release, ""
+    except NoReleaseError as error:
+        return None, str(error)
 
 
 def traffic(figures: Figures) -> dict[str, Any]:
@@ -211,6 +215,16 @@ def age(seconds: float) -> str:
             parts.append(f"{left // size} {name}")
             left %= size
     return " ".join(parts[:2]) or "0 s"
+
+
+def ago(seconds: float) -> str:
+    """How long ago, in the largest unit: ``3 d ago``."""
+    return f"{' '.join(age(seconds).split()[:2])} ago"
+
+
+def length(seconds: float) -> str:
+    """How long something took: tenths of a second, from a minute on as ``age``."""
+    return age(seconds) if math.isnan(seconds) or seconds >= 60 else f"{seconds:.1f} s"
 
 
 def share(value: float) -> str:

@@ -37,8 +37,11 @@ from serving.live import LiveRecaller
 from serving.lookup import TimedLookup
 from serving.metrics import Metrics
 from serving.pages.explorer import explorer_router
+from serving.pages.ops import Operations, ops_router
 from serving.publish import publish
 from serving.settings import ServingSettings
+from serving.state_metrics import StateMetrics
+from serving.task_files import TaskFiles
 from tests.serving.bundles import VECTORS, VIDEO_IDS, write_interests, write_ranking
 from tests.serving.conftest import free_port
 from tests.serving.users import LIKED, POSITIVE, parts_of, timed, user
@@ -115,6 +118,18 @@ def served(
     )
     with on_a_port(create_app(parts, poll_seconds=3600.0)) as url:
         yield url, live, metrics
+
+
+def ops_app(settings: Settings, serving: ServingSettings, airflow_url: str | None = None) -> FastAPI:
+    """The app with the operations page, whatever the home holds; user 1 watched two videos."""
+    metrics = Metrics(TaskFiles(settings.metrics))
+    live = LiveRecaller(
+        settings, serving, metrics=metrics, users=timed(user(1, [(20, POSITIVE), (10, POSITIVE)]))
+    )
+    StateMetrics(settings, live, metrics)
+    routers = (ops_router(Operations(settings, live, metrics, airflow_url)),)
+    live.refresh()
+    return create_app(replace(parts_of(settings, live, metrics), page_routers=routers))
 
 
 @contextmanager

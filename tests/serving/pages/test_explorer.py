@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from features.experiment import start_experiment, stop_experiment
 from features.landing_log import LandingLog
 from features.merge_config import Arrangement
+from features.release import open_registry
 from features.schema import EXPOSURES
 from features.settings import Settings
 from serving.exposures import ExposureLog
@@ -89,13 +92,50 @@ def test_two_releases_stand_side_by_side(home: Home, open_page: OpenPage) -> Non
     expect(page.get_by_role("heading", name="The two lists")).to_be_visible()
     # In the older release 50 is as near to 10 as can be.
     assert (listed(page, 0)[0], listed(page, 1)[0]) == ("30", "50")
-    expect(page.get_by_text("4 of 4 videos are in both.")).to_be_visible()
+    expect(page.locator("#answer .figures dd")).to_have_text(["4 of 4", "4 of 4", "0", "0"])
+    differs = page.get_by_role("region", name="What differs")
+    expect(differs).to_contain_text(re.compile(r"bundle of interests\s*tiny/v2\s*tiny/v1"))
     row = page.locator("table[data-list]").nth(1).locator("[data-video='50']")
     expect(row).to_contain_text("#2")
     assert not serious_findings(page)
     gone = open_page(home.user(COOK, "against=gone"))
     expect(gone.get_by_text("release gone is not kept")).to_be_visible()
     assert listed(gone) == ["30", "50", "40", "20"]
+
+
+def test_an_arm_of_a_running_experiment_stands_beside_the_own_one(
+    home: Home, open_page: OpenPage, tmp_path: Path
+) -> None:
+    merge = tmp_path / "merge.json"
+    merge.write_text('{"arrange": {"category_diversity": 1}}')
+    registry = open_registry(home.settings)
+    start_experiment(registry, "variety", ["a:.5", f"b:.5:merge={merge}"])
+    home.live.refresh()
+    try:
+        page = open_page(home.user(COOK, "top_n=2"))
+        expect(page.get_by_text("Takes part in the experiment as arm a.")).to_be_visible()
+        page.get_by_label("Compare with").select_option("arm:b")
+        expect(page.get_by_role("heading", name="The two lists")).to_be_visible()
+        assert "against=arm%3Ab" in page.url
+        # As when the slider is moved: 40, of another category than 30, goes before 50.
+        assert (listed(page, 0), listed(page, 1)) == (["30", "50"], ["30", "40"])
+        expect(page.locator("#answer .figures dd")).to_have_text(["1 of 2", "1 of 2", "1", "1"])
+        differs = page.get_by_role("region", name="What differs").locator("tbody tr")
+        expect(differs).to_have_text([re.compile(r"category_diversity\s*0.0\s*1.0")])
+        # 50 has the tags 1 and 2, 40 only 2.
+        tags = page.get_by_role("region", name="Videos by tag").locator("tbody tr")
+        expect(tags).to_have_text([re.compile(r"tag 1\s*2\s*1\s*-1")])
+        expect(page.locator("table[data-list]").nth(0).locator("[data-video='50']")).to_contain_text(
+            "only here"
+        )
+        expect(page.locator("table[data-list]").nth(1).locator("[data-video='30']")).to_contain_text(
+            "#1 there"
+        )
+        assert not serious_findings(page)
+    finally:
+        stop_experiment(registry)
+        home.live.refresh()
+    expect(open_page(home.user(COOK, "against=arm:b")).get_by_text("no arm b takes part now")).to_be_visible()
 
 
 def test_an_unknown_user_gets_popular_videos_and_a_word(home: Home, open_page: OpenPage) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -19,16 +18,11 @@ from fastapi.testclient import TestClient
 from features.settings import Settings
 from features.stage import Counts, write_atomically
 from features.task_metrics import record, recording
-from serving.app import create_app
 from serving.dag_runs import DagRuns, newest_runs
-from serving.live import LiveRecaller
-from serving.metrics import Metrics
-from serving.pages.ops import Operations, age, ops_router
+from serving.pages.ops import age, ago, length
 from serving.publish import publish
 from serving.recent_figures import Figures
 from serving.settings import ServingSettings
-from serving.state_metrics import StateMetrics
-from serving.task_files import TaskFiles
 from tests.browser import (
     DESKTOP,
     PHONE,
@@ -38,19 +32,7 @@ from tests.browser import (
 )
 from tests.features.landing_rows import DAY
 from tests.serving.bundles import write_interests, write_ranking
-from tests.serving.pages.home import on_a_port
-from tests.serving.users import POSITIVE, parts_of, timed, user
-
-
-def app_of(settings: Settings, serving: ServingSettings, airflow_url: str | None = None) -> FastAPI:
-    metrics = Metrics(TaskFiles(settings.metrics))
-    live = LiveRecaller(
-        settings, serving, metrics=metrics, users=timed(user(1, [(20, POSITIVE), (10, POSITIVE)]))
-    )
-    StateMetrics(settings, live, metrics)
-    routers = (ops_router(Operations(settings, live, metrics, airflow_url)),)
-    live.refresh()
-    return create_app(replace(parts_of(settings, live, metrics), page_routers=routers))
+from tests.serving.pages.home import on_a_port, ops_app
 
 
 def text_of(app: FastAPI) -> str:
@@ -90,7 +72,7 @@ def airflow_that(status: int, wait_seconds: float = 0.0) -> Iterator[str]:
 
 
 def test_an_empty_home_says_what_to_do_next(settings: Settings) -> None:
-    text = text_of(app_of(settings, ServingSettings()))
+    text = text_of(ops_app(settings, ServingSettings()))
     for sentence in (
         "No release is live yet",
         "Nobody has asked for a recall",
@@ -106,7 +88,7 @@ def test_an_empty_home_says_what_to_do_next(settings: Settings) -> None:
 @pytest.mark.server
 def test_the_page_shows_what_was_counted(settings: Settings, milvus: ServingSettings) -> None:
     fill(settings, milvus)
-    app = app_of(settings, milvus)
+    app = ops_app(settings, milvus)
     client = TestClient(app, base_url="http://127.0.0.1")
     for user_id in (1, 1, 99):
         client.post("/v1/recall", json={"user_id": user_id, "top_n": 2})
@@ -130,7 +112,7 @@ def test_the_page_can_be_used_by_everybody(
     settings: Settings, milvus: ServingSettings, open_page: OpenPage
 ) -> None:
     fill(settings, milvus)
-    with on_a_port(app_of(settings, milvus, "http://127.0.0.1:9")) as url:
+    with on_a_port(ops_app(settings, milvus, "http://127.0.0.1:9")) as url:
         for user_id in (1, 99):
             httpx.post(f"{url}/v1/recall", json={"user_id": user_id}, timeout=20.0).raise_for_status()
         for size, dark in ((DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)):
@@ -152,7 +134,7 @@ def test_the_page_can_be_used_by_everybody(
 
 @pytest.mark.server
 def test_an_empty_page_is_no_worse(settings: Settings, open_page: OpenPage) -> None:
-    with on_a_port(app_of(settings, ServingSettings())) as url:
+    with on_a_port(ops_app(settings, ServingSettings())) as url:
         page = open_page(f"{url}/ops", size=PHONE, script=True)
         assert serious_findings(page) == []
         assert not scrolls_sideways(page)
@@ -208,3 +190,12 @@ def test_figures_are_what_happened_in_between() -> None:
 )
 def test_ages_are_told_in_two_units(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+def test_a_moment_has_one_unit_and_a_length_tenths() -> None:
+    assert (ago(3720.0), ago(0.4), length(14.24), length(263.6)) == (
+        "1 h ago",
+        "0 s ago",
+        "14.2 s",
+        "4 min 23 s",
+    )
