@@ -97,9 +97,9 @@ def ask_bare(target: Target, seconds: float, number: int) -> Client:
     return _client(ask, seconds, number)
 
 
-def ask_recall(port: int, num_users: int, seconds: float, number: int) -> Client:
-    """One client process with its own connection to serving."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+def ask_recall(ports: list[int], num_users: int, seconds: float, number: int) -> Client:
+    """One client process with its own connection to one of the serving processes."""
+    connection = http.client.HTTPConnection("127.0.0.1", ports[number % len(ports)], timeout=30)
 
     def ask(place: int) -> None:
         body = json.dumps({"user_id": place % num_users, "top_n": TOP_N})
@@ -125,7 +125,7 @@ def _client(ask: Callable[[int], None], seconds: float, number: int) -> Client:
 
 
 def measure(
-    ask: Callable[[float, int], Client], num_clients: int, seconds: float, servers: dict[str, int]
+    ask: Callable[[float, int], Client], num_clients: int, seconds: float, servers: dict[str, list[int]]
 ) -> dict[str, Any]:
     """Latency, throughput and CPU of one case.
 
@@ -135,9 +135,9 @@ def measure(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_clients, mp_context=context) as pool:
         list(pool.map(time.sleep, [0.2] * num_clients))  # all are up before the clock starts
-        before = {name: _cpu_of(pid) for name, pid in servers.items()}
+        before = {name: _cpu_of(pids) for name, pids in servers.items()}
         clients = list(pool.map(partial(ask, seconds), range(num_clients)))
-        cpu = {name: _cpu_of(pid) - before[name] for name, pid in servers.items()}
+        cpu = {name: _cpu_of(pids) - before[name] for name, pids in servers.items()}
     latencies = np.concatenate([client.seconds for client in clients]) * 1e3
     # Servers also worked for the warm-up.
     asked = len(latencies) * (1 + WARM_SHARE)
@@ -173,27 +173,30 @@ def queries_of(settings: Settings, num_users: int) -> list[Query]:
     return queries
 
 
-def stage_shares(url: str) -> Callable[[], dict[str, float]]:
+def stage_shares(urls: list[str]) -> Callable[[], dict[str, float]]:
     """From now on: how the time of the answers divides into stages."""
-    before = _stage_seconds(url)
+    before = _stage_seconds(urls)
 
     def shares() -> dict[str, float]:
-        spent = {stage: seconds - before[stage] for stage, seconds in _stage_seconds(url).items()}
+        spent = {stage: seconds - before[stage] for stage, seconds in _stage_seconds(urls).items()}
         return {name: round(each / spent["total"], 3) for name, each in spent.items() if name != "total"}
 
     return shares
 
 
-def _stage_seconds(url: str) -> dict[str, float]:
-    found = {}
-    for line in httpx.get(f"{url}/metrics", timeout=10).text.splitlines():
-        if line.startswith("facet_latency_seconds_sum"):
-            found[line.split('"')[1]] = float(line.rsplit(" ", 1)[1])
+def _stage_seconds(urls: list[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for url in urls:
+        for line in httpx.get(f"{url}/metrics", timeout=10).text.splitlines():
+            if line.startswith("facet_latency_seconds_sum"):
+                stage = line.split('"')[1]
+                found[stage] = found.get(stage, 0.0) + float(line.rsplit(" ", 1)[1])
     return found
 
 
-def _cpu_of(pid: int) -> float:
-    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+def _cpu_of(pids: list[int]) -> float:
+    roots = [psutil.Process(pid) for pid in pids]
+    processes = [each for root in roots for each in (root, *root.children(recursive=True))]
     return sum(times.user + times.system for times in (each.cpu_times() for each in processes))
 
 
@@ -226,7 +229,7 @@ def main(options: argparse.Namespace) -> None:
         large_home(Path(name), options.videos, options.users) as (settings, bundles),
     ):
         environment = {"FACET_MILVUS_URI": milvus.uri}
-        [port] = free_ports(1)
+        ports = free_ports(options.processes)
         for merge in (CHANNEL_ALONE, ALL_CHANNELS):
             publish(
                 bundles,
@@ -234,16 +237,16 @@ def main(options: argparse.Namespace) -> None:
                 merge=merge,
                 serving_settings=ServingSettings(milvus_uri=milvus.uri),
             )
-            with served(settings, environment, [port]) as [url]:
+            with served(settings, environment, ports) as urls:
                 release = current_release(open_registry(settings))
                 assert release is not None, "published"
                 queries = queries_of(settings, options.users)
                 target = Target(milvus.uri, release.collections[INTERESTS], options.videos, queries)
-                servers = {"milvus": milvus.pid, "serving": _pid_at(port)}
+                servers = {"milvus": [milvus.pid], "serving": [_pid_at(port) for port in ports]}
                 for clients in options.clients:
                     bare = measure(partial(ask_bare, target), clients, options.seconds, servers)
-                    shares = stage_shares(url)
-                    recall = partial(ask_recall, port, options.users)
+                    shares = stage_shares(urls)
+                    recall = partial(ask_recall, ports, options.users)
                     ours = measure(recall, clients, options.seconds, servers) | {"shares": shares()}
                     cases.append({"channels": list(merge.asked(merge.weights)), "recall": ours, "bare": bare})
     first = cases[0]
@@ -255,6 +258,7 @@ def main(options: argparse.Namespace) -> None:
         "ours": first["recall"]["p50_ms"],
         "theirs": first["bare"]["p50_ms"],
         "unit": f"p50 ms of {TOP_N} candidates of {options.videos} videos, 64-d, one client",
+        "processes": options.processes,
         "searches_per_request": float(np.mean([len(query.vectors) for query in queries])),
         "cases": cases,
     }
@@ -264,6 +268,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=100_000)
+    parser.add_argument("--processes", type=int, default=1, help="of serving; clients are spread over them")
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
