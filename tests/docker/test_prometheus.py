@@ -15,6 +15,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.docker.collector import Collector, collecting
 from tests.docker.monitoring import PROMETHEUS, Query, alert_queries, panel_queries
 
 REPOSITORY = Path(__file__).parents[2]
@@ -105,7 +106,14 @@ def prepare(environment: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def collector() -> Iterator[Collector]:
+    """What gets the spans of Facet."""
+    with collecting() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[str]:
     """Address of a Prometheus that has seen traffic of a small release."""
     folder = tmp_path_factory.mktemp("prometheus")
     facet_port, port, milvus_port = free_port(), free_port(), free_port()
@@ -122,6 +130,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "FACET_PUBLISH_MAX_SEARCH_MS": "20000",
         "FACET_INDEX_CHECK_SECONDS": "1",
         "FACET_TRAIN_SET": json.dumps({"single_activation": ["epochs=1"]}),
+        "FACET_OTEL_ENDPOINT": f"{collector.url}/v1/traces",
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
         "OMP_NUM_THREADS": "1",
     }
     prepare(environment)
@@ -186,3 +196,28 @@ def test_prometheus_has_loaded_the_alerts(prometheus: str) -> None:
     rules = [rule for group in groups for rule in group["rules"]]
     assert {rule["name"] for rule in rules} == {query.place for query in alert_queries()}
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_recall_reaches_the_collector_as_a_span_with_its_stages(
+    prometheus: str, collector: Collector
+) -> None:
+    """Of the requests that ``prometheus`` has made."""
+    end = time.monotonic() + DATA_SECONDS
+    while not (spans := answered(collector)) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert spans, "no span of a recall came"
+    span = spans[0]
+    assert (span["service.name"], span["http.response.status_code"]) == ("facet", 200)
+    assert len(span["request_id"]) == len(span["trace_id"]) == 32
+    assert span["facet.release"]
+    assert span["facet.candidates"] == 10
+    for stage in ("features", "interests", "search", "merge"):
+        assert span[f"facet.{stage}_ms"] > 0
+
+
+def answered(collector: Collector) -> list[dict[str, Any]]:
+    """Spans of recalls that asked the index."""
+    return [s for s in collector.spans if s["name"] == "POST /v1/recall" and "facet.search_ms" in s]
