@@ -1,6 +1,7 @@
 """Airflow shows the pages of serving, the reports of a home, and what a task did and where to look."""
 
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -11,11 +12,15 @@ from playwright.sync_api import Browser, expect
 from dags.form import REPORTS
 from dags.plugins.facet_views import Reports
 from features.settings import Settings
+from serving.demo_airflow import Json
+from serving.settings import ServingSettings
 from tests.dags.airflow_home import RunningAirflow, running_airflow, simulate_days
+from tests.serving.pages.home import on_a_port, ops_app
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
 WAIT_MS = 60_000
+MANY = 30
 DAG = "ingest_watch_logs"
 
 
@@ -38,6 +43,25 @@ def check_navigation(browser: Browser, url: str, serving_url: str) -> None:
     )
     assert page.url.endswith("/plugin/recall-explorer")
     page.context.close()
+
+
+def check_operations(browser: Browser, settings: Settings, url: str, run: Json) -> None:
+    """The operations page shows the failed run in red, and its link opens that run in Airflow."""
+    with on_a_port(ops_app(settings, ServingSettings(), url)) as serving_url:
+        page = browser.new_context().new_page()
+        page.set_default_timeout(WAIT_MS)
+        # Airflow has less than a second, a busy machine needs more.
+        row = page.get_by_role("region", name="Last DAG runs").get_by_role("row", name=DAG)
+        for _ in range(MANY):
+            page.goto(f"{serving_url}/ops")
+            if row.count():
+                break
+        expect(row.locator(".badge.bad")).to_have_text("failed")
+        row.get_by_role("link", name=DAG).click()
+        page.wait_for_url(f"{url}/dags/{DAG}/runs/*")
+        assert unquote(page.url).startswith(f"{url}/dags/{DAG}/runs/{run['dag_run_id']}")
+        expect(page.get_by_role("link", name="validate").first).to_be_visible(timeout=WAIT_MS)
+        page.context.close()
 
 
 def test_reports_are_not_given_to_strangers(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +94,7 @@ def test_a_red_validation_leads_to_its_data_docs_and_the_navigation_to_the_pages
             "recall-operations": f"{serving_url}/ops",
         }
         check_navigation(browser, url, serving_url)
+        check_operations(browser, settings, url, run)
 
         tasks = {task["task_id"]: task for task in airflow.client.tasks()}
         assert (tasks["stage"]["state"], tasks["validate"]["state"]) == ("success", "failed")
