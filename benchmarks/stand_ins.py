@@ -137,7 +137,7 @@ def lengthen(bundle: Bundle, videos: pa.Table, program: Path) -> None:
     """
     model = onnx.load(bundle.path / EXTRACTOR)
     known, new = (bundle.item_fields.rows_of(part) for part in (bundle.items, videos))
-    found = []
+    found: list[str] = []
     for tensor in model.graph.initializer:
         if not tensor.dims or tensor.dims[0] != bundle.vocabulary.num_rows:
             continue
