@@ -14,6 +14,8 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 import duckdb
@@ -93,7 +95,17 @@ def bring_online(
 def online_until(settings: Settings) -> datetime | None:
     """The moment that the online store is complete for, or ``None`` before the first materialize."""
     state = settings.feast / ONLINE_STATE
-    return datetime.fromisoformat(json.loads(state.read_text())["until"]) if state.exists() else None
+    try:
+        written = state.stat()
+    except FileNotFoundError:
+        return None
+    return _until(state, written.st_ino, written.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _until(state: Path, inode: int, changed_at: int) -> datetime:
+    """Read once per file that was put there: every look-up of recall asks."""
+    return datetime.fromisoformat(json.loads(state.read_text())["until"])
 
 
 def forget_online(settings: Settings) -> None:

@@ -41,7 +41,7 @@ class Catalogue:
         self.vocabulary: Vocabulary = self._live.vocabulary
         self.facts = BundleFacts(self._live)
         self.manifest = bundle.manifest
-        self.shown = ShownVideos(len(self.vocabulary))
+        self.shown = ShownVideos(self.vocabulary)
         items = self._live.items
         uploaders = pc.fill_null(items[UPLOADER_ID], NO_UPLOADER)
         self._uploaders = uploaders.to_numpy()
@@ -68,11 +68,6 @@ class Catalogue:
         if has_trend(self._live.bundle):
             vector[-1] = 0.0
         return vector
-
-    def note_shown(self, video_ids: Int64[np.ndarray, " N"]) -> None:
-        """Note the videos of one answer."""
-        rows = self.vocabulary.rows_of(video_ids)
-        self.shown.note(rows[rows != PAD_ROW] - 1)
 
     def outside(self, filters: VideoFilters) -> Int64[np.ndarray, " N"]:
         """Ids that ``filters`` rule out: those that do not pass, and those that nothing is known of."""

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 from rich.table import Table
 
@@ -13,7 +14,7 @@ from features.settings import Settings
 from features.sources.names import SourceNames
 
 if TYPE_CHECKING:
-    from serving.result import RecallResult
+    pass
 
 app = typer.Typer()
 
@@ -102,7 +103,7 @@ def recall(
     settings, serving = Settings(), ServingSettings()
     with milvus_server(serving, settings):
         result = open_recaller(settings, serving).recall(user_id, top_n, explain)
-    _print_recall(_as_facts(result), names, as_json)
+    _print_recall(msgspec.to_builtins(result), names, as_json)
 
 
 @app.command("map")
@@ -162,15 +163,6 @@ def doctor(as_json: JsonFlag = False) -> None:
     report({"failed": failed, "checked": len(findings)}, as_json)
     if failed:
         raise typer.Exit(1)
-
-
-def _as_facts(result: "RecallResult") -> dict[str, Any]:
-    """The result as JSON has it; candidates and their origins are tuples with names."""
-    candidates = [
-        candidate._asdict() | {"channels": [origin._asdict() for origin in candidate.channels]}
-        for candidate in result.candidates
-    ]
-    return dataclasses.asdict(result) | {"candidates": candidates}
 
 
 def _as_user_id(text: str) -> int:

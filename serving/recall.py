@@ -140,7 +140,7 @@ class Recaller:
             reason = Reason.INDEX_UNAVAILABLE if asked.left_out else Reason.NO_HISTORY
             return self._popular_result(user, scope, top_n, reason, watch, asked.left_out)
         with watch.stage("merge"):
-            result = self._merge(user, scope, asked, merge, top_n)
+            result = self._merge(user, scope, asked, merge, top_n, depth)
             if explain:
                 result = replace(result, interests=explained(asked, result.candidates))
         ruled_out = {
@@ -206,12 +206,12 @@ class Recaller:
                 log.warning("channel not ready", channel=name, error=str(error))
 
     def _merge(
-        self, user: UserFeatures, scope: Scope, asked: Asked, merge: MergeConfig, top_n: int
+        self, user: UserFeatures, scope: Scope, asked: Asked, merge: MergeConfig, top_n: int, depth: int
     ) -> RecallResult:
         lists = {name: found.lists for name, found in asked.found.items()}
         # They keep their weight, as offline, where lists are fused for many users at once.
         lists |= {name: nothing(1, 1) for name in asked.unknowing}
-        fused = fuse(lists, merge, self._depth_of(user, merge, top_n))
+        fused = fuse(lists, merge, depth)
         now = user.feature_time or datetime.now(UTC)
         penalties = penalties_of(fused, [user.history], self.catalogue.facts, merge.penalty, now)
         merged = arrange(fused, self.catalogue.facts, merge.arrange, top_n, penalties)

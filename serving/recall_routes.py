@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import uuid4
 
-import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 from structlog.contextvars import bound_contextvars
 
@@ -62,7 +61,7 @@ class Answers:
         )
         self._metrics.count_answer(result, time.perf_counter() - started, top_n=request.top_n)
         result = replace(result, arm=arm, request_id=request_id)
-        recaller.catalogue.note_shown(np.fromiter((each.video_id for each in result.candidates), np.int64))
+        recaller.catalogue.shown.note([each.video_id for each in result.candidates])
         tell_answer(result)
         if self._exposures and request.record:
             self._exposures.note(result, recaller.release.merge.cap)

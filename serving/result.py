@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import uuid4
+
+import msgspec
 
 from serving.interests import Grounds
 
@@ -74,8 +76,8 @@ class Tally:
     """Watches of the history that were left out, since nothing is known of their videos."""
 
 
-class Origin(NamedTuple):
-    """One channel that found a candidate; a tuple, since every answer makes hundreds."""
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """One channel that found a candidate."""
 
     channel: str
     rank: int
@@ -84,8 +86,8 @@ class Origin(NamedTuple):
     """Interests of the channel that found it, the one that scores it highest first."""
 
 
-class Candidate(NamedTuple):
-    """One video and where it comes from; a tuple, since every answer makes hundreds."""
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """One video and where it comes from; a Struct, since every answer makes hundreds, and JSON of them."""
 
     video_id: int
     score: float

@@ -1,41 +1,39 @@
-"""How much of a catalogue the newest answers have shown: one number per video, exact.
+"""How much of a catalogue the newest answers have shown. Answers are noted; who asks pays for counting."""
 
-Shape letters: V videos of the catalogue, N videos of one answer.
-"""
-
-import threading
+from collections import deque
+from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
-from jaxtyping import Int64
+
+from features.schema import PAD_ROW
+from features.vocabulary import Vocabulary
 
 WINDOW: Final = 1000
 """Answers that count."""
 
 
 class ShownVideos:
-    """Remembers for every video in which answer it was shown last.
+    """The videos of the newest answers.
 
     Args:
-        num_videos: V.
+        vocabulary: of the catalogue; what others show is not part of it.
         window: answers that count, the newest.
     """
 
-    def __init__(self, num_videos: int, window: int = WINDOW) -> None:
-        self._last = np.full(num_videos, -window - 1, dtype=np.int64)
-        self._window = window
-        self._num_answers = 0
-        self._lock = threading.Lock()
+    def __init__(self, vocabulary: Vocabulary, window: int = WINDOW) -> None:
+        self._vocabulary = vocabulary
+        self._answers: deque[Sequence[int]] = deque(maxlen=window)
 
-    def note(self, places: Int64[np.ndarray, " N"]) -> None:
-        """Note one answer by the places of its videos in the catalogue, from 0."""
-        with self._lock:
-            self._last[places] = self._num_answers
-            self._num_answers += 1
+    def note(self, video_ids: Sequence[int]) -> None:
+        """Note one answer."""
+        self._answers.append(video_ids)
 
     @property
     def coverage(self) -> float:
-        """Share of the videos that the newest answers have shown; 0 of an empty catalogue."""
-        if not len(self._last):
+        """Share of the catalogue that the newest answers have shown; 0 of an empty one."""
+        if not len(self._vocabulary):
             return 0.0
-        return float(np.mean(self._last >= self._num_answers - self._window))
+        shown = np.fromiter(set(chain.from_iterable(self._answers.copy())), dtype=np.int64)
+        return float(np.sum(self._vocabulary.rows_of(shown) != PAD_ROW) / len(self._vocabulary))

@@ -22,8 +22,8 @@ def tally_of(asked: Asked, ruled_out: Mapping[Rule, int]) -> Tally:
         num_interests += len(found.interests.is_searched)
         num_unknown += found.interests.num_unknown
         num_searched += int(found.interests.is_searched.sum())
-        ids = found.hits.video_ids
-        _, times = np.unique(ids[ids != NO_VIDEO], return_counts=True)
-        num_hits += len(times)
-        num_shared += int((times > 1).sum())
+        ids = np.sort(found.hits.video_ids, axis=None)
+        starts = np.flatnonzero(np.diff(ids, prepend=NO_VIDEO))
+        num_hits += len(starts)
+        num_shared += int((np.diff(starts, append=len(ids)) > 1).sum())
     return Tally(num_interests, num_searched, num_hits, num_shared, ruled_out, num_unknown)

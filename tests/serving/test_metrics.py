@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from features.merge import NO_VIDEO, Merged
 from features.settings import Settings
 from features.task_metrics import record, recording
+from features.vocabulary import Vocabulary
 from serving.channels import Found
 from serving.channels.asking import Asked
 from serving.errors import IndexUnavailableError
@@ -106,14 +107,14 @@ def test_without_anything_the_gauges_say_never(settings: Settings) -> None:
 
 
 def test_coverage_is_the_share_of_the_catalogue_in_the_newest_answers() -> None:
-    shown = ShownVideos(4, window=2)
+    shown = ShownVideos(Vocabulary(np.array([10, 20, 30, 40])), window=2)
     assert shown.coverage == 0
-    shown.note(np.array([0, 1]))
-    shown.note(np.array([1, 2]))
+    shown.note([10, 20, 77])  # 77 is of another catalogue
+    shown.note([20, 30])
     assert shown.coverage == 0.75
-    shown.note(np.array([1]))  # the first answer is no longer one of the newest two
+    shown.note([20])  # the first answer is no longer one of the newest two
     assert shown.coverage == 0.5
-    assert ShownVideos(0).coverage == 0
+    assert ShownVideos(Vocabulary(np.array([], dtype=np.int64))).coverage == 0
 
 
 class Lossy:
