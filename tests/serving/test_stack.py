@@ -109,11 +109,13 @@ def test_a_process_that_ends_takes_the_stack_along_and_shows_its_log(tmp_path: P
 def test_no_process_survives_the_program_that_started_the_stack(tmp_path: Path, end: signal.Signals) -> None:
     _, serving = free_ports()
     program = f"""
+import signal
 import time
 from pathlib import Path
 from features.settings import Settings
 from serving.settings import ServingSettings
 from serving.stack import run_stack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # programs started by a shell's & ignore it
 serving = ServingSettings(milvus_uri="{serving.milvus_uri}")
 with run_stack(Settings(home=Path("{tmp_path}")), ["milvus"], serving=serving):
     print("ready", flush=True)
