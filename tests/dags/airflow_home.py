@@ -73,7 +73,7 @@ def running_airflow(
     ports = ports.model_copy(update=settings_of_stack)
     with run_stack(settings, AIRFLOW, ports=ports, serving=serving, more=CHEAP | dict(more)) as stack:
         client = AirflowClient(stack.endpoints["api-server"].url)
-        client.wait_for_dags(dag_ids, timeout_seconds=90.0)
+        client.wait_for_dags(dag_ids, timeout_seconds=180.0)
         yield RunningAirflow(stack, client)
 
 

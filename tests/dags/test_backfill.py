@@ -13,7 +13,7 @@ from features.snapshots import snapshot_days
 from serving.demo_airflow import Json
 from tests.dags.airflow_home import UNFINISHED, running_airflow, simulate_days
 
-pytestmark = [pytest.mark.slow, pytest.mark.server]
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(900)]
 
 NUM_DAYS = 3
 CHAIN = ["ingest_watch_logs", "materialize_features", "train_models"]
@@ -50,8 +50,8 @@ def test_a_backfill_ingests_every_day_and_trains_once(tmp_path: Path) -> None:
             airflow.command(*backfill)
         for dag_id in reversed(CHAIN):
             airflow.client.unpause(dag_id)
-        airflow.wait(lambda _: snapshot_days(settings) == days, seconds=180)
-        runs = airflow.wait(is_settled, seconds=120)
+        airflow.wait(lambda _: snapshot_days(settings) == days, seconds=300)
+        runs = airflow.wait(is_settled, seconds=400)
         tasks = airflow.client.tasks()
     ingests = [run for run in runs if run["dag_id"] == CHAIN[0]]
     assert [run["run_type"] for run in ingests] == ["backfill"] * NUM_DAYS

@@ -21,7 +21,7 @@ def test_two_days_are_trained_and_judged_and_stand_in_one_table(tmp_path: Path) 
     with running_airflow(settings, ["backtest"]) as airflow:
         airflow.client.unpause("backtest")
         airflow.client.trigger("backtest", "by_hand", datetime.now(UTC), asked)
-        airflow.wait(lambda runs: runs[0]["state"] in ("success", "failed"), seconds=120)
+        airflow.wait(lambda runs: runs[0]["state"] in ("success", "failed"), seconds=300)
         [summary] = [task for task in airflow.client.tasks() if task["task_id"] == "summarize"]
         logged = airflow.client.log_tail(summary)
     path = settings.reports / "backtest" / "popularity" / f"{days[2]}..{days[3]}.summary.json"

@@ -18,5 +18,5 @@ def test_a_day_with_its_marker_does_not_wait_for_midnight(tmp_path: Path) -> Non
     (settings.landing / WATCHES / complete / ".complete").touch()
     with running_airflow(settings, ["ingest_landed_days"]) as airflow:
         airflow.client.unpause("ingest_landed_days")
-        airflow.wait(lambda runs: bool(runs) and runs[0]["state"] == "success", seconds=90)
+        airflow.wait(lambda runs: bool(runs) and runs[0]["state"] == "success", seconds=240)
     assert list(Lake(settings).day_counts(WATCHES)) == [complete]
