@@ -32,7 +32,7 @@ def test_a_range_and_the_daily_run_start_one_materialize_and_a_day_without_files
     ports, serving = free_ports()
     with run_stack(settings, AIRFLOW, ports=ports, serving=serving) as stack:
         airflow = AirflowClient(stack.endpoints["api-server"].url)
-        airflow.wait_for_dags(["ingest_watch_logs", "materialize_features"], timeout_seconds=60.0)
+        airflow.wait_for_dags(["ingest_watch_logs", "materialize_features"], timeout_seconds=180.0)
         progress = Progress(Console(quiet=True))
 
         # The event of a range waits while its consumer is paused; the next event brings both.

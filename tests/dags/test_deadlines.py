@@ -49,8 +49,8 @@ def test_airflow_notes_a_late_run_once_and_the_run_goes_on(tmp_path: Path) -> No
     [day] = simulate_days(settings, 1)
     with running_airflow(settings, ["ingest_watch_logs"], ingest_deadline_seconds=1) as airflow:
         airflow.client.unpause("ingest_watch_logs")  # the daily schedule starts the run of yesterday
-        [run] = airflow.wait(lambda runs: bool(missed_deadlines(settings)) and bool(runs), seconds=60)
-        airflow.wait(lambda runs: runs[0]["state"] == "success", seconds=60)
+        [run] = airflow.wait(lambda runs: bool(missed_deadlines(settings)) and bool(runs), seconds=180)
+        airflow.wait(lambda runs: runs[0]["state"] == "success", seconds=180)
     [found] = missed_deadlines(settings)
     assert (found.dag_id, found.run_id, found.run_type) == (
         "ingest_watch_logs",

@@ -37,7 +37,7 @@ def test_a_day_from_landing_to_bundle_can_be_followed(tmp_path: Path) -> None:
             airflow.client.unpause(dag_id)  # the schedule ingests yesterday
         trained = ("success", "failed")
         airflow.wait(
-            lambda runs: any(r["dag_id"] == CHAIN[2] and r["state"] in trained for r in runs), seconds=240
+            lambda runs: any(r["dag_id"] == CHAIN[2] and r["state"] in trained for r in runs), seconds=400
         )
     found = events_of(settings)
     jobs = {(event["job"]["name"], event["eventType"]): event for event in found}
