@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 export FACET_HOME ?= var
 # Whole files go to a worker, so that what a file shares is built once.
 TEST_WORKERS ?= 2
+TESTS ?= not gpu
 PYTEST := $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile
 # Where pip finds local wheels, uv looks too; unset means the public index.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -43,7 +44,7 @@ lint-imports: install
 test: install  ## all tests but those that need a GPU
 	bash docker/install-packages.sh
 	$(MAKE) --no-print-directory milvus
-	$(PYTEST) -m "not gpu"
+	$(PYTEST) -m "$(TESTS)"
 
 milvus:  ## a real Milvus of one process in build/milvus, for tests and benchmarks
 	PYTHON=$(PYTHON) bash docker/install-milvus.sh

@@ -12,7 +12,7 @@ from features.schema import USERS, VIDEOS, WATCHES
 from features.settings import Settings
 from tests.dags.airflow_home import running_airflow, simulate_days
 
-pytestmark = [pytest.mark.slow, pytest.mark.server]
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(900)]
 
 CHAIN = ["ingest_watch_logs", "materialize_features", "train_models"]
 ONE_EPOCH = {"FACET_TRAIN_SET": '{"single_activation": ["epochs=1", "refit_epochs=0"]}'}
