@@ -2,9 +2,8 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.table import Table
 
@@ -12,9 +11,6 @@ from features.console import JsonFlag, out, report, say
 from features.errors import BadInputError
 from features.settings import Settings
 from features.sources.names import SourceNames
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer()
 
@@ -95,6 +91,8 @@ def recall(
 
     names = SourceNames(Settings(), source) if source else None
     user_id = names.user_id(user) if names else _as_user_id(user)
+    import msgspec
+
     keep_out(("torch", "mlflow"))  # Feast imports torch wherever it is installed; seconds that nobody needs
     from serving.embedded import milvus_server
     from serving.recall import open_recaller

@@ -82,11 +82,7 @@ def draw_live_map(settings: Settings) -> Path | None:
     """
     try:
         return _draw_missing(settings=settings)
-    except (
-        FacetError,
-        OSError,
-        ValueError,
-    ) as error:  # ValueError: scikit-learn on vectors that are no numbers
+    except (FacetError, OSError, ValueError) as error:  # scikit-learn raises the last of vectors with NaN
         log.error("map not drawn; `facet map` tries again", error=str(error))
         return None
 

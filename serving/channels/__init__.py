@@ -5,7 +5,7 @@ One file per kind of bundle: ``multi_interest`` (the exported program and a vect
 ``followed`` (videos of followed uploaders).
 ``opening`` makes them from a release, ``asking`` asks them all in time.
 
-Shape letters: S videos out of scope.
+Shape letters: S videos out of scope, P those that a channel knows, and what was seen.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,9 @@ from jaxtyping import Int64
 
 from features.filters import NO_FILTERS, VideoFilters
 from features.merge import Merged
+from features.schema import PAD_ROW
 from features.user_features import UserFeatures
+from features.vocabulary import Vocabulary
 from serving.index import Hits
 from serving.interests import UserInterests
 
@@ -28,6 +30,14 @@ class Scope:
     filters: VideoFilters = NO_FILTERS
     outside: Int64[np.ndarray, " S"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Ids of the catalogue that the filters rule out, for channels that know no attributes."""
+
+    def barred(
+        self, user: UserFeatures, vocabulary: Vocabulary
+    ) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"]]:
+        """What the user may not get, for a search in memory: the user's place, 0, and the videos' places."""
+        rows = vocabulary.rows_of(np.concatenate([user.seen, self.outside]))
+        places = rows[rows != PAD_ROW] - 1
+        return np.zeros(len(places), dtype=np.int64), places
 
 
 ANYTHING: Final = Scope()

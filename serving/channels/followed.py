@@ -3,7 +3,6 @@
 import numpy as np
 
 from features.live_items import LiveItems
-from features.schema import PAD_ROW
 from features.uploads import Uploads
 from features.user_features import UserFeatures
 from serving.channels import ANYTHING, Found, Scope
@@ -28,10 +27,8 @@ class FollowedChannel:
         uploaders = np.concatenate([user.follows.uploader_ids, pushed])
         if not self._uploads.knows(uploaders):
             return None
-        rows = self._uploads.vocabulary.rows_of(np.concatenate([user.seen, scope.outside]))
-        places = rows[rows != PAD_ROW] - 1
-        seen = (np.zeros(len(places), dtype=np.int64), places)
-        return Found(self._uploads.find([uploaders], seen, limit))
+        barred = scope.barred(user, self._uploads.vocabulary)
+        return Found(self._uploads.find([uploaders], barred, limit))
 
     def check(self) -> None:
         """See ``Channel``; memory always answers."""

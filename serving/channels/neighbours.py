@@ -1,9 +1,6 @@
 """Neighbours of what the user watched, added up in memory as in training."""
 
-import numpy as np
-
 from features.neighbours import Neighbours
-from features.schema import PAD_ROW
 from features.user_features import UserFeatures
 from serving.channels import ANYTHING, Found, Scope
 from serving.result import Stopwatch
@@ -23,10 +20,8 @@ class NeighboursChannel:
             return None
         watch = Stopwatch()
         with watch.stage("neighbours"):
-            rows = self._neighbours.vocabulary.rows_of(np.concatenate([user.seen, scope.outside]))
-            places = rows[rows != PAD_ROW] - 1
-            seen = (np.zeros(len(places), dtype=np.int64), places)
-            lists = self._neighbours.find([user.history], seen, limit)
+            barred = scope.barred(user, self._neighbours.vocabulary)
+            lists = self._neighbours.find([user.history], barred, limit)
         return Found(lists, seconds=watch.seconds)
 
     def check(self) -> None:

@@ -3,7 +3,6 @@
 import multiprocessing
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from features.store import FeatureStore
 from features.user_features import UserFeatures
 from tests.features.landing_rows import DAY, land_day, watch
 from tests.features.test_store import NUM_EACH, NUM_PROCESSES, push_many, pushed
+from tests.redis_server import running_redis
 
 pytestmark = pytest.mark.server
 
@@ -31,18 +31,8 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         port = free.getsockname()[1]
     folder = tmp_path / "redis"
     folder.mkdir()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
-    client = redis.Redis("127.0.0.1", port)
-    for _ in range(100):
-        try:
-            client.ping()
-            break
-        except redis.ConnectionError:
-            time.sleep(0.1)
-    yield f"127.0.0.1:{port}", process
-    process.kill()
-    process.wait()
+    with running_redis(folder, redis.Redis("127.0.0.1", port), ["--port", str(port)]) as process:
+        yield f"127.0.0.1:{port}", process
 
 
 @pytest.fixture

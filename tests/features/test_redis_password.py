@@ -1,7 +1,6 @@
 """A Redis with a password, over TLS: who has both gets in, and the password is shown nowhere."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from features.store import FeatureStore
 from tests.features.landing_rows import DAY
 from tests.features.test_redis import facts, home
 from tests.features.test_store import pushed
+from tests.redis_server import running_redis
 
 __all__ = ["home"]
 
@@ -97,22 +97,12 @@ def locked(tmp_path: Path) -> Iterator[str]:
     subprocess.run(
         ["openssl", *made, *alternative, "-keyout", key, "-out", certificate], check=True, capture_output=True
     )
-    options = ["--port", "0", "--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key]
-    options += ["--tls-auth-clients", "no", "--bind", "127.0.0.1", "--dir", tmp_path, "--save", ""]
-    process = subprocess.Popen(
-        ["redis-server", *options, "--requirepass", PASSWORD], stdout=subprocess.DEVNULL
-    )
+    options = ["--port", "0", "--tls-port", str(port)]
+    options += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    options += ["--tls-auth-clients", "no", "--requirepass", PASSWORD]
     address = f"127.0.0.1:{port},ssl=true,ssl_ca_certs={certificate}"
-    client = open_redis(address, SecretStr(PASSWORD))
-    for _ in range(100):
-        try:
-            client.ping()
-            break
-        except redis.ConnectionError:
-            time.sleep(0.1)
-    yield address
-    process.kill()
-    process.wait()
+    with running_redis(tmp_path, open_redis(address, SecretStr(PASSWORD)), options):
+        yield address
 
 
 @pytest.mark.server
