@@ -12,11 +12,11 @@ Each step takes the candidate of the greatest worth among those that no limit ru
 One implementation, for serving and for lists made offline. Ties go to the earlier candidate, so the same
 input gives the same list.
 
-Shape letters: B users, C candidates, N results, T most tags of one video, D dimensions.
+Shape letters: B users, C candidates, N results, T most tags of one video, D dimensions, M chosen, P allowed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
@@ -70,6 +70,28 @@ def arrange(
         chosen[is_found, rank] = best[is_found]
         choice.take(best, is_found)
     return _taken(candidates, chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one list, for what fills its end."""
+
+    config: Arrangement
+    facts_of: FactsOf
+    chosen: Int64[np.ndarray, " M"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """What the list holds already."""
+
+    @property
+    def are_set(self) -> bool:
+        """Whether there is any."""
+        return self.config.limits.is_set
+
+    def allowed(self, video_ids: Int64[np.ndarray, " N"], number: int) -> Int64[np.ndarray, " P"]:
+        """Places of the first ``number`` of ``video_ids`` that may follow what was chosen."""
+        whole = np.concatenate([self.chosen, video_ids])[None]
+        in_order = Merged(whole, -np.arange(whole.size, dtype=np.float64)[None], np.zeros_like(whole))
+        kept = arrange(in_order, self.facts_of, self.config.limits, len(self.chosen) + number).video_ids
+        return np.flatnonzero(np.isin(video_ids, kept))
 
 
 class _Choice:

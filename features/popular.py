@@ -5,10 +5,12 @@ Shape letters: N results, S excluded, L last, V videos.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from features.arrange import Limits
 from features.bundle import RANKING_KIND, Bundle
 from features.merge_config import INTERESTS, POPULAR
 from features.schema import SCORE, SEGMENT, VIDEO_ID
@@ -22,6 +24,8 @@ class RankedVideos:
     scores: Float64[np.ndarray, " N"]
 
 
+DEEPER: Final = 4
+"""So many times deeper a ranking is read where limits rule out too much of it."""
 NOBODY: RankedVideos = RankedVideos(np.empty(0, dtype=np.int64), np.empty(0))
 
 
@@ -77,8 +81,30 @@ class PopularVideos:
         *,
         exclude: Int64[np.ndarray, " S"],
         last: Int64[np.ndarray, " L"],
+        limits: Limits | None = None,
     ) -> RankedVideos:
-        """As ``top``, with the videos ``last`` only behind all others, if there are too few of these."""
+        """As ``top``, with the videos ``last`` only behind all others, if there are too few of these.
+
+        Args:
+            limits: of the list that is filled; a video that would break one is passed over.
+        """
+        if limits is None or not limits.are_set:
+            return self._fill(segment, limit, exclude, last)
+        depth = limit
+        while True:
+            found = self._fill(segment, depth, exclude, last)
+            places = limits.allowed(found.video_ids, limit)
+            if len(places) == limit or len(found.video_ids) < depth:
+                return RankedVideos(found.video_ids[places], found.scores[places])
+            depth *= DEEPER
+
+    def _fill(
+        self,
+        segment: str | None,
+        limit: int,
+        exclude: Int64[np.ndarray, " S"],
+        last: Int64[np.ndarray, " L"],
+    ) -> RankedVideos:
         first = self.top(segment, limit, exclude=np.concatenate([exclude, last]))
         num_missing = limit - len(first.video_ids)
         if not num_missing or not len(last):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -35,15 +35,22 @@ class UserFeatures:
     """Whom the user follows."""
 
 
+NO_VIEWS: Final[frozenset[str]] = frozenset()
+"""Every view is read."""
+
+
 @runtime_checkable
 class FeatureLookup(Protocol):
     """Where serving gets its users from."""
 
-    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
+    def lookup(
+        self, user_id: int, bundle: str | None = None, without: frozenset[str] = NO_VIEWS
+    ) -> UserFeatures | None:
         """Features of a user, or ``None`` if nothing at all is known.
 
         Args:
             bundle: ``<model>/<version>`` whose rows of the user are wanted, too.
+            without: views that need not be read; each takes its time.
 
         Raises:
             StoreUnavailableError: the store did not answer.

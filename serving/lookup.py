@@ -7,7 +7,7 @@ import structlog
 
 from features.errors import StoreUnavailableError
 from features.settings import Settings
-from features.user_features import FeatureLookup, UserFeatures
+from features.user_features import NO_VIEWS, FeatureLookup, UserFeatures
 
 log = structlog.get_logger(__name__)
 
@@ -24,13 +24,15 @@ class TimedLookup:
         self._timeout_seconds = timeout_seconds
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="features")
 
-    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
+    def lookup(
+        self, user_id: int, bundle: str | None = None, without: frozenset[str] = NO_VIEWS
+    ) -> UserFeatures | None:
         """See ``FeatureLookup``.
 
         Raises:
             StoreUnavailableError: the store failed or did not answer in time.
         """
-        future = self._threads.submit(self._inner.lookup, user_id, bundle)
+        future = self._threads.submit(self._inner.lookup, user_id, bundle, without)
         try:
             return future.result(self._timeout_seconds)
         except TimeoutError as error:

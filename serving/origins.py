@@ -15,7 +15,7 @@ from serving.result import NUM_NEAREST, Candidate, Interest, Origin, top_tags
 def origins_of(video_ids: Int64[np.ndarray, " N"], asked: Asked) -> list[tuple[Origin, ...]]:
     """Origins of each candidate, in the order of the channels."""
     by_channel = [_origins(name, found, video_ids) for name, found in asked.found.items()]
-    return [tuple(origin for origin in own if origin) for own in zip(*by_channel, strict=True)]
+    return [tuple(filter(None, own)) for own in zip(*by_channel, strict=True)]
 
 
 def explained(asked: Asked, candidates: tuple[Candidate, ...]) -> tuple[Interest, ...]:

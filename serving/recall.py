@@ -15,7 +15,7 @@ import numpy as np
 import structlog
 from jaxtyping import Int64
 
-from features.arrange import arrange
+from features.arrange import Limits, arrange
 from features.bundle import Bundle
 from features.channels import reopen_channels
 from features.errors import StoreUnavailableError
@@ -33,11 +33,11 @@ from features.release import Release, current_release, open_registry
 from features.settings import Settings
 from features.user_features import UserFeatures
 from serving.agreement import require_release
-from serving.catalogue import Catalogue
+from serving.catalogue import NOTHING, Catalogue
 from serving.channels import Channel, Scope
 from serving.channels.asking import Asked, Asker
 from serving.channels.multi_interest import MultiInterestChannel
-from serving.channels.opening import looked_up_bundle, open_asked
+from serving.channels.opening import looked_up_bundle, open_asked, unread_views
 from serving.errors import IndexUnavailableError, NoReleaseError, UnknownVideoError
 from serving.index_checks import WatchedIndex
 from serving.lookup import TimedLookup, open_lookup
@@ -91,7 +91,7 @@ class Recaller:
         self._asker = Asker(channels, timeout_seconds=timeout_seconds)
         self._popular = popular
         self._hidden = hidden
-        self._looked_up = looked_up
+        self._looked_up, self._unread = looked_up, unread_views(release.merge, channels)
 
     def recall(
         self,
@@ -117,11 +117,11 @@ class Recaller:
         merge = self.release.merge
         if arrangement is not None:
             merge = merge.model_copy(update={"arrange": arrangement})
-        scope = Scope(filters, self.catalogue.outside(filters))
+        scope = Scope(filters, self.catalogue.outside(filters), merge.arrange)
         hidden = _with(self._hidden(), np.array(exclude, dtype=np.int64))
         try:
             with watch.stage("features"):
-                user = known or self._users.lookup(user_id, self._looked_up)
+                user = known or self._users.lookup(user_id, self._looked_up, self._unread)
         except StoreUnavailableError as error:
             log.warning("features unavailable", user_id=user_id, error=str(error))
             user, reason = _stranger(user_id, hidden), Reason.FEATURES_UNAVAILABLE
@@ -223,7 +223,7 @@ class Recaller:
             reason = reason or Reason.SHORT_LIST
             seen = np.concatenate([user.seen, video_ids])
             rest = replace(user, seen=seen)
-            candidates += self._popular_candidates(rest, scope, top_n - len(candidates))
+            candidates += self._popular_candidates(rest, scope, top_n - len(candidates), video_ids)
         return RecallResult(user.user_id, self.release.version, reason, (), tuple(candidates), asked.left_out)
 
     def _depth_of(self, user: UserFeatures, merge: MergeConfig, top_n: int) -> int:
@@ -249,9 +249,12 @@ class Recaller:
             user.user_id, self.release.version, reason, (), candidates, dict(left_out or {}), watch.seconds
         )
 
-    def _popular_candidates(self, user: UserFeatures, scope: Scope, limit: int) -> list[Candidate]:
+    def _popular_candidates(
+        self, user: UserFeatures, scope: Scope, limit: int, chosen: Int64[np.ndarray, " N"] = NOTHING
+    ) -> list[Candidate]:
         exclude = np.concatenate([user.seen, scope.outside])
-        top = self._popular.fill(user.segment, limit, exclude=exclude, last=self._capped(user))
+        limits = Limits(scope.arrange, self.catalogue.facts, chosen)
+        top = self._popular.fill(user.segment, limit, exclude=exclude, last=self._capped(user), limits=limits)
         origins = [(Origin(POPULAR, rank, ()),) for rank in range(len(top.video_ids))]
         return self._candidates(top.video_ids, top.scores, origins)
 

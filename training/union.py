@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 from jaxtyping import Int64
 
-from features.arrange import FactsOf, arrange
+from features.arrange import FactsOf, Limits, arrange
 from features.bundle import Bundle
 from features.channels import open_channels
 from features.errors import BadInputError
@@ -116,6 +116,7 @@ class UnionRanker:
                 int(top_n - found),
                 exclude=np.concatenate([seen[users == place], ids[user, :found]]),
                 last=capped[others == place],
+                limits=Limits(self._merge.arrange, self._facts_of, ids[user, :found]),
             )
             places = slice(found, found + len(top.video_ids))
             ids[user, places], scores[user, places] = top.video_ids, top.scores

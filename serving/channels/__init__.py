@@ -16,6 +16,7 @@ from jaxtyping import Int64
 
 from features.filters import NO_FILTERS, VideoFilters
 from features.merge import Merged
+from features.merge_config import AS_IT_IS, Arrangement
 from features.schema import PAD_ROW
 from features.user_features import UserFeatures
 from features.vocabulary import Vocabulary
@@ -30,6 +31,8 @@ class Scope:
     filters: VideoFilters = NO_FILTERS
     outside: Int64[np.ndarray, " S"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Ids of the catalogue that the filters rule out, for channels that know no attributes."""
+    arrange: Arrangement = AS_IT_IS
+    """What its list as a whole must keep to."""
 
     def barred(
         self, user: UserFeatures, vocabulary: Vocabulary

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from features.bundle import INTERESTS_KIND, NEIGHBOURS_KIND, STORED_INTERESTS_KIND, UPLOADS_KIND, Bundle
 from features.live_items import LiveItems
-from features.merge_config import INTERESTS
+from features.merge_config import INTERESTS, MergeConfig
 from features.neighbours import Neighbours
 from features.popular import PopularVideos
 from features.release import Release
+from features.snapshots import USER_FOLLOWS, USER_SHOWN
 from features.uploads import Uploads
 from features.user_vectors import StoredVectors
 from serving.channels import Channel
@@ -71,3 +72,13 @@ def looked_up_bundle(release: Release, bundles: Mapping[str, Bundle]) -> str | N
     kinds = {name: bundles[name].manifest.kind for name in release.merge.asked(bundles)}
     stored = [name for name, kind in kinds.items() if kind == STORED_INTERESTS_KIND]
     return release.bundles[stored[0]] if stored else None
+
+
+def unread_views(merge: MergeConfig, channels: Mapping[str, Channel]) -> frozenset[str]:
+    """Views of a user that these channels and the rules of the merge have no use for."""
+    unread = set()
+    if not any(isinstance(channel, FollowedChannel) for channel in channels.values()):
+        unread.add(USER_FOLLOWS)
+    if merge.cap.max_shown is None:
+        unread.add(USER_SHOWN)
+    return frozenset(unread)

@@ -13,6 +13,7 @@ from features.positives import Action
 from features.recent import RecentWatch
 from features.schema import VIDEOS, WATCHES
 from features.settings import Settings
+from features.snapshots import USER_FOLLOWS
 from features.store import FeatureStore
 from tests.features.landing_rows import DAY, land, land_day, video, watch
 
@@ -93,6 +94,9 @@ def test_follows_are_all_of_the_daily_watches_and_the_pushed_ones(settings: Sett
     assert before is not None
     assert 3 not in before.history.video_ids, "the history has room for a hundred"
     assert (before.follows.uploader_ids.tolist(), before.follows.video_ids.tolist()) == ([11], [])
+    shorter = store.lookup(1, without=frozenset({USER_FOLLOWS}))
+    assert shorter is not None
+    assert (shorter.follows.uploader_ids.tolist(), shorter.history) == ([], before.history)
     follow = RecentWatch(NOON, "pushed", 160, int(Action.POSITIVE | Action.FOLLOWED))
     store.push({1: [follow, pushed(1, video_id=161)], 77: [follow]})
     after, new = store.lookup(1), store.lookup(77)

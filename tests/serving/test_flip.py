@@ -12,7 +12,7 @@ from benchmarks.two_releases import EVEN, ODD, push_users, served, write_bundle
 from features.bundle import open_bundle
 from features.release import current_release, open_registry
 from features.settings import Settings
-from features.user_features import UserFeatures
+from features.user_features import NO_VIEWS, UserFeatures
 from serving.collection import build_collection
 from serving.live import LiveRecaller
 from serving.lookup import TimedLookup
@@ -34,9 +34,11 @@ class Watched(UsersInMemory):
         super().__init__({each: user(each, [(10, POSITIVE)]) for each in range(1, 9)})
         self._on_lookup = on_lookup
 
-    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
+    def lookup(
+        self, user_id: int, bundle: str | None = None, without: frozenset[str] = NO_VIEWS
+    ) -> UserFeatures | None:
         self._on_lookup(user_id)
-        return super().lookup(user_id, bundle)
+        return super().lookup(user_id, bundle, without)
 
 
 def following(

@@ -247,6 +247,15 @@ def test_an_arrangement_limits_what_one_uploader_gets(settings: Settings) -> Non
     assert [candidate.video_id for candidate in found if candidate.interest >= 0] == [30, 40]
 
 
+def test_popular_videos_keep_to_the_limits_of_the_list(settings: Settings) -> None:
+    served = recaller(settings, user(1, BOTH), popular={None: [50, 20, 30, 40, 10]})
+    once = served.recall(1, 3, arrangement=Arrangement(max_per_tag=1)).candidates
+    assert [each.video_id for each in once] == [30, 40], "50 has the tags of both"
+    assert [each.video_id for each in served.recall(1, 3).candidates] == [30, 40, 50]
+    strangers = served.recall(9, 5, arrangement=Arrangement(max_per_tag=2)).candidates
+    assert [each.video_id for each in strangers] == [50, 20, 30], "then both tags are there twice"
+
+
 def test_videos_like_another_are_the_nearest_by_vector(settings: Settings) -> None:
     # 30 is (.9, .1): 10 .9, 50 .6, 40 .26, 20 .1.
     served = recaller(settings)

@@ -14,7 +14,7 @@ from features.positives import Action, PositiveRule
 from features.recent import RecentWatch
 from features.schema import WATCHES
 from features.settings import Settings
-from features.user_features import UserFeatures
+from features.user_features import NO_VIEWS, UserFeatures
 from serving.app import Parts
 from serving.channels import ANYTHING, Found, Scope
 from serving.errors import IndexUnavailableError
@@ -34,7 +34,9 @@ class UsersInMemory:
     def __init__(self, users: Mapping[int, UserFeatures]) -> None:
         self._users = users
 
-    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
+    def lookup(
+        self, user_id: int, bundle: str | None = None, without: frozenset[str] = NO_VIEWS
+    ) -> UserFeatures | None:
         return self._users.get(user_id)
 
 
@@ -70,7 +72,9 @@ class BrokenStore:
     def __init__(self, *, seconds: float | None = None) -> None:
         self._seconds = seconds
 
-    def lookup(self, user_id: int, bundle: str | None = None) -> UserFeatures | None:
+    def lookup(
+        self, user_id: int, bundle: str | None = None, without: frozenset[str] = NO_VIEWS
+    ) -> UserFeatures | None:
         if self._seconds is None:
             raise StoreUnavailableError("the store is down; start it")
         time.sleep(self._seconds)

@@ -9,15 +9,18 @@ from features.bundle import open_bundle
 from features.follows import Follows
 from features.live_items import LiveItems
 from features.merge import NO_VIDEO
+from features.merge_config import ImpressionCap, MergeConfig
 from features.neighbours import Neighbours
 from features.popular import PopularVideos
 from features.settings import Settings
+from features.snapshots import USER_FOLLOWS, USER_SHOWN
 from features.uploads import Uploads
 from features.user_vectors import StoredVectors, UserVectors
 from serving.channels import Channel, Found, Scope
 from serving.channels.followed import FollowedChannel
 from serving.channels.multi_interest import MultiInterestChannel
 from serving.channels.neighbours import NeighboursChannel
+from serving.channels.opening import unread_views
 from serving.channels.popular import PopularChannel
 from serving.channels.stored_interests import StoredInterestsChannel
 from serving.channels.vector_search import VectorSearch
@@ -125,6 +128,12 @@ def test_followed_uploaders_are_those_of_the_daily_features_and_of_follows_since
     assert ids(channel.find(pushed, 5)) == [40, 30, 20], "40 is of uploader 8, of 777 nothing is known"
     outside = Scope(outside=np.array([40]))
     assert ids(channel.find(pushed, 5, outside)) == [30, 20]
+
+
+def test_only_what_a_release_uses_of_a_user_is_read(settings: Settings) -> None:
+    plain, capped = MergeConfig(), MergeConfig(cap=ImpressionCap(max_shown=3))
+    assert unread_views(plain, {"ease": neighbours(settings)}) == {USER_FOLLOWS, USER_SHOWN}
+    assert unread_views(capped, {"followed": followed(settings)}) == frozenset()
 
 
 def test_popular_videos_are_those_of_the_segment_then_of_all(settings: Settings) -> None:
