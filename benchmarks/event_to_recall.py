@@ -24,6 +24,7 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.feature_stores import online_store
 from benchmarks.report import report
 from features.days import end_of
 from features.ingest import ingest
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200, help="one of each of so many users")
     parser.add_argument("--dislike", action="store_true", help="the watches end with a dislike")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="facet-event-") as folder, _store(options.redis) as redis:
+    with tempfile.TemporaryDirectory(prefix="facet-event-") as folder, online_store(options.redis) as redis:
         settings = Settings(home=Path(folder), redis=redis)
         milvus = ServingSettings(milvus_uri=f"http://127.0.0.1:{_free_port()}")
         with milvus_server(milvus, settings):
@@ -167,22 +168,6 @@ def _wait_until_ready(client: FacetClient, process: subprocess.Popen[bytes]) -> 
             if process.poll() is not None or time.monotonic() - started > START_SECONDS:
                 sys.exit(f"facet serve does not answer: {error}")
             time.sleep(0.2)
-
-
-@contextmanager
-def _store(is_redis: bool) -> Iterator[str | None]:
-    """The address of a redis-server that ends with the block, or ``None``."""
-    if not is_redis:
-        yield None
-        return
-    port = _free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _free_port() -> int:

@@ -1,7 +1,7 @@
 """``POST /v1/recall`` against one bare Milvus search for the same interests, from the same client processes.
 
     make bench NAME=recall_http
-    python -m benchmarks.recall_http --videos 1000000
+    python -m benchmarks.recall_http --videos 1000000 --redis
 
 Bare is ``search`` of pymilvus by the name of the collection: the interests of the user after pruning, and the
 limit, filter, output field and ``ef`` that serving uses. Both against the real Milvus of ``make milvus`` over
@@ -211,11 +211,13 @@ def _pid_at(port: int) -> int:
 
 
 @contextmanager
-def large_home(folder: Path, num_videos: int, num_users: int) -> Iterator[tuple[Settings, list[Path]]]:
+def large_home(
+    folder: Path, num_videos: int, num_users: int, redis: str | None = None
+) -> Iterator[tuple[Settings, list[Path]]]:
     """A home and the paths of its bundles."""
     from benchmarks.large_release import LargeRelease
 
-    settings = Settings(home=folder / "home")
+    settings = Settings(home=folder / "home", redis=redis)
     large = LargeRelease(settings, num_videos)
     bundles = [large.write_interests(), large.write_popular(), large.write_neighbours()]
     large.write_users(num_users)
@@ -233,7 +235,9 @@ def cases_of(
         publish(
             bundles, settings=settings, merge=merge, serving_settings=ServingSettings(milvus_uri=milvus.uri)
         )
-        with served(settings, {"FACET_MILVUS_URI": milvus.uri}, ports) as urls:
+        environment = {"FACET_MILVUS_URI": milvus.uri}
+        environment |= {"FACET_REDIS": settings.redis} if settings.redis else {}
+        with served(settings, environment, ports) as urls:
             release = current_release(open_registry(settings))
             assert release is not None, "published"
             queries = queries_of(settings, options.users)
@@ -255,11 +259,14 @@ def cases_of(
 
 def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
+    from benchmarks.feature_stores import online_store
+
     cases: list[dict[str, Any]] = []
     with (
         tempfile.TemporaryDirectory() as name,
         standalone_milvus(Path(name) / "milvus") as milvus,
-        large_home(Path(name), options.videos, options.users) as (settings, bundles),
+        online_store(options.redis) as redis,
+        large_home(Path(name), options.videos, options.users, redis) as (settings, bundles),
     ):
         for case in cases_of(settings, bundles, milvus, options):
             sys.stdout.write(f"{json.dumps(case)}\n")
@@ -275,6 +282,7 @@ def main(options: argparse.Namespace) -> None:
         "theirs": first["bare"]["p50_ms"],
         "unit": f"p50 ms of {TOP_N} candidates of {options.videos} videos, 64-d, one client",
         "processes": options.processes,
+        "store": "redis" if options.redis else "sqlite",
         "cases": cases,
     }
     report("recall_http", result)
@@ -284,6 +292,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=1, help="of serving; clients are spread over them")
+    parser.add_argument("--redis", action="store_true", help="features in Redis instead of SQLite")
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])

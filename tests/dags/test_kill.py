@@ -16,7 +16,7 @@ def test_bodies_killed_and_run_again_leave_what_an_undisturbed_run_leaves(tmp_pa
     environment = os.environ | {"FACET_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks.kill_matrix", "2", "0"]
     done = subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     cases = json.loads((tmp_path / "bench" / "kill_matrix.json").read_text())["cases"]
