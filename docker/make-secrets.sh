@@ -23,6 +23,7 @@ keep facet_admin_key "$(random)"
 keep airflow_fernet_key "$(random)"
 keep airflow_jwt_secret "$(random)$(random)"  # SHA-512 wants 64 bytes
 keep airflow_secret_key "$(random)"
-keep airflow_passwords "{\"operator\": \"$(random)\"}"
+keep facet_airflow_password "$(random)"
+keep airflow_passwords "{\"operator\": \"$(random)\", \"serving\": \"$(cat facet_airflow_password)\"}"
 keep grafana_password "$(random)"
 keep alert_webhook_url "http://127.0.0.1:9/put-your-webhook-here"

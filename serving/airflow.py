@@ -54,6 +54,7 @@ def stack_environment(settings: Settings, ports: StackSettings, serving: Serving
         "FACET_MILVUS_URI": serving.milvus_uri,
         "FACET_AIRFLOW_PORT": str(ports.airflow_port),
         "FACET_AIRFLOW_URL": url,
+        "FACET_AIRFLOW_API_URL": url,
         "FACET_MLFLOW_PORT": str(ports.mlflow_port),
         "FACET_FEAST_PORT": str(ports.feast_port),
         "FACET_MILVUS_PORT": str(serving.milvus_port),

@@ -118,11 +118,15 @@ def draw_map(
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    milvus: Annotated[
+        bool, typer.Option(help="start Milvus Lite where nothing answers on this machine")
+    ] = True,
+) -> None:
     """Run the HTTP API of the current release, over the Milvus of FACET_MILVUS_URI."""
     from serving.run import serve as run
 
-    run()
+    run(keep_milvus=milvus)
 
 
 @app.command()

@@ -1,17 +1,23 @@
 """The newest DAG runs, asked of Airflow's REST API; for people, so whoever is late is left out."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
+from pydantic import SecretStr
+
+from serving.settings import ServingSettings
 
 DEADLINE_SECONDS: Final = 0.8
 """For all of it; the page that shows them is there within a second."""
 NUM_RUNS: Final = 100
 """Runs among which the newest of each DAG are looked for."""
+LOGIN: Final = "/auth/token"
+REFUSED: Final = (401, 403)
+"""Of a token: it is too old, or was signed with another key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +43,72 @@ class DagRuns:
     problem: str | None = None
 
 
-async def newest_runs(url: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> DagRuns:
-    """The newest run of every DAG, by name; never raises for what Airflow does."""
-    try:
-        # Loading certificates takes longer than Airflow; only https needs them.
-        client = httpx.AsyncClient(base_url=url, verify=url.startswith("https:"))
-        async with asyncio.timeout(deadline_seconds), client as http:
-            token = (await http.get("/auth/token")).raise_for_status().json()["access_token"]
-            answer = await http.get(
-                "/api/v2/dags/~/dagRuns",
-                params={"order_by": "-run_after", "limit": NUM_RUNS},
-                headers={"Authorization": f"Bearer {token}"},
-            )
-            found = answer.raise_for_status().json()["dag_runs"]
-            return DagRuns(_newest([_run(each, url) for each in found]))
-    except TimeoutError:
-        return DagRuns(problem=f"Airflow at {url} did not answer within {deadline_seconds} s")
-    except httpx.HTTPStatusError as error:
-        return DagRuns(problem=f"Airflow at {url} refuses to tell: status {error.response.status_code}")
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        return DagRuns(problem=f"Airflow at {url} is not reachable ({type(error).__name__})")
+@dataclass(slots=True)
+class AirflowApi:
+    """Airflow's REST API, with one login for many pages."""
+
+    url: str
+    """Where a browser finds Airflow: links lead there."""
+    api_url: str
+    """Where this process finds it."""
+    user: str
+    password: SecretStr | None = None
+    """``None``: Airflow lets everybody in."""
+    deadline_seconds: float = DEADLINE_SECONDS
+    token: str | None = field(default=None, repr=False)
+    """Of the last login. Airflow takes it for a day (``[api_auth] jwt_expiration_time``)."""
+
+    @classmethod
+    def of(cls, settings: ServingSettings) -> "AirflowApi | None":
+        """As the settings say; ``None`` without ``FACET_AIRFLOW_URL``."""
+        if (url := settings.airflow_url) is None:
+            return None
+        return cls(url, settings.airflow_api_url or url, settings.airflow_user, settings.airflow_password)
+
+    async def newest_runs(self) -> DagRuns:
+        """The newest run of every DAG, by name; never raises for what Airflow does."""
+        try:
+            # Loading certificates takes longer than Airflow; only https needs them.
+            client = httpx.AsyncClient(base_url=self.api_url, verify=self.api_url.startswith("https:"))
+            async with asyncio.timeout(self.deadline_seconds), client as http:
+                return DagRuns(_newest([_run(each, self.url) for each in await self._runs(http)]))
+        except TimeoutError:
+            problem = f"did not answer within {self.deadline_seconds} s"
+        except httpx.HTTPStatusError as error:
+            problem = self._refusal(error.response)
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            problem = f"is not reachable ({type(error).__name__})"
+        return DagRuns(problem=f"Airflow at {self.api_url} {problem}")
+
+    async def _runs(self, http: httpx.AsyncClient) -> list[dict[str, Any]]:
+        answer = await self._ask(http) if self.token else None
+        if answer is None or answer.status_code in REFUSED:
+            await self._log_in(http)
+            answer = await self._ask(http)
+        runs: list[dict[str, Any]] = answer.raise_for_status().json()["dag_runs"]
+        return runs
+
+    async def _ask(self, http: httpx.AsyncClient) -> httpx.Response:
+        return await http.get(
+            "/api/v2/dags/~/dagRuns",
+            params={"order_by": "-run_after", "limit": NUM_RUNS},
+            headers={"Authorization": f"Bearer {self.token}"},
+        )
+
+    async def _log_in(self, http: httpx.AsyncClient) -> None:
+        if self.password is None:
+            answer = await http.get(LOGIN)
+        else:
+            login = {"username": self.user, "password": self.password.get_secret_value()}
+            answer = await http.post(LOGIN, json=login)
+        self.token = answer.raise_for_status().json()["access_token"]
+
+    def _refusal(self, answer: httpx.Response) -> str:
+        if answer.status_code in REFUSED and answer.url.path.endswith(LOGIN):
+            if self.password is None:
+                return f"wants a login: set FACET_AIRFLOW_PASSWORD, the password of its user {self.user}"
+            return f"does not let in {self.user}: look at FACET_AIRFLOW_USER and FACET_AIRFLOW_PASSWORD"
+        return f"refuses to tell: status {answer.status_code}"
 
 
 def _newest(runs: list[DagRun]) -> tuple[DagRun, ...]:

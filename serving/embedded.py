@@ -5,6 +5,7 @@
 The child reads its standard input and ends when that ends, so a killed parent leaves no server behind.
 """
 
+import fcntl
 import os
 import signal
 import socket
@@ -29,6 +30,9 @@ REPOSITORY: Final = Path(__file__).resolve().parents[1]
 START_SECONDS: Final = 60.0
 """Two to five seconds on an idle core, most of it imports."""
 STOP_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 1.0
+AGAIN_SECONDS: Final = 5.0
+"""Before the next try, where one ended by itself: another process may be starting one at the same time."""
 LOG_TAIL: Final = 2_000
 
 
@@ -56,6 +60,28 @@ def milvus_server(serving_settings: ServingSettings, settings: Settings) -> Iter
         yield serving_settings.milvus_uri
     finally:
         _stop(child)
+
+
+@contextmanager
+def kept_milvus(serving_settings: ServingSettings, settings: Settings) -> Iterator[None]:
+    """Milvus Lite, started in the background whenever nothing answers during the ``with`` block.
+
+    For processes that stay, and several of one home: the data folder has a lock, so one of them runs the
+    server, and another takes over when it ends. A Milvus that is not this home's is left alone for good:
+    its port must be free when it is started again.
+    """
+    is_others = is_listening(serving_settings) and not _is_served(settings.root / "milvus")
+    if is_others or not serving_settings.may_embed_milvus:
+        yield
+        return
+    ending = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(serving_settings, settings, ending), name="milvus keeper")
+    keeper.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        keeper.join()
 
 
 def is_listening(serving_settings: ServingSettings) -> bool:
@@ -95,6 +121,33 @@ def _start(serving_settings: ServingSettings, data_dir: Path, log_file: Path) ->
             stderr=output,
             start_new_session=True,  # Ctrl-C in a terminal must not end it before its parent is done
         )
+
+
+def _is_served(data_dir: Path) -> bool:
+    """Whether a Milvus Lite holds the lock that it takes on its folder."""
+    try:
+        with (data_dir / "LOCK").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _keep(serving_settings: ServingSettings, settings: Settings, ending: threading.Event) -> None:
+    log_file = settings.root / "logs" / "milvus.log"
+    child, pause = None, 0.0
+    while not ending.wait(pause):
+        pause = LOOK_SECONDS
+        if child is not None and child.poll() is not None:
+            log.warning("milvus lite ended", log=str(log_file))
+            child, pause = None, AGAIN_SECONDS
+        elif child is None and not is_listening(serving_settings):
+            log.info("milvus lite starting", uri=serving_settings.milvus_uri)
+            child = _start(serving_settings, settings.root / "milvus", log_file)
+    if child is not None:
+        _stop(child)
 
 
 def _wait_until_listening(

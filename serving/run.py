@@ -1,12 +1,16 @@
 """``facet serve``: the API in this process, until a signal comes."""
 
 import gc
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from features.settings import Settings
+from serving.embedded import kept_milvus
 from serving.settings import ServingSettings
 
 if TYPE_CHECKING:
@@ -21,23 +25,32 @@ SHUTDOWN_SECONDS: Final = 10
 FREEZE_LOOK_SECONDS: Final = 1.0
 
 
-def serve(settings: Settings | None = None, serving_settings: ServingSettings | None = None) -> None:
+def serve(*, keep_milvus: bool = True) -> None:
     """Serve recall over HTTP until SIGTERM or Ctrl-C; requests under way are finished first.
 
     It answers ``/healthz`` at once and ``/readyz`` as soon as the live release is open and warm.
+
+    Args:
+        keep_milvus: see ``kept_milvus``.
     """
     import uvicorn
 
-    serving_settings = serving_settings or ServingSettings()
+    settings, serving_settings = Settings(), ServingSettings()
     if serving_settings.log_format == "json":
         _log_json()
-    uvicorn.run(
-        build_app(settings or Settings(), serving_settings),
-        host=serving_settings.host,
-        port=serving_settings.port,
-        access_log=False,  # /metrics counts requests; a line for each would drown the events
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises it again when it is done, and Milvus ends after it
+    with kept_milvus(serving_settings, settings) if keep_milvus else nullcontext():
+        uvicorn.run(
+            build_app(settings, serving_settings),
+            host=serving_settings.host,
+            port=serving_settings.port,
+            access_log=False,  # /metrics counts requests; a line for each would drown the events
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+
+
+def _exit(signal_number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + signal_number)
 
 
 def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI":
@@ -46,6 +59,7 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
     from features.landing_log import LandingLog
     from features.schema import EXPOSURES, WATCHES
     from serving.app import Parts, create_app
+    from serving.dag_runs import AirflowApi
     from serving.events import EventSink
     from serving.exposures import ExposureLog
     from serving.impressions import ImpressionSink
@@ -62,7 +76,7 @@ def build_app(settings: Settings, serving_settings: ServingSettings) -> "FastAPI
     metrics, offline = Metrics(TaskFiles(settings.metrics)), OfflineVideos(settings)
     live = LiveRecaller(settings, serving_settings, metrics=metrics, hidden=lambda: offline.ids)
     StateMetrics(settings, live, metrics)
-    operations = Operations(settings, live, metrics, serving_settings.airflow_url)
+    operations = Operations(settings, live, metrics, AirflowApi.of(serving_settings))
     watches, open_store = LandingLog(settings, WATCHES), partial(_open_store, settings)
     parts = Parts(
         live=live,

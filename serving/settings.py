@@ -61,6 +61,13 @@ class ServingSettings(EnvironmentSettings):
         description="Airflow whose runs the operations page shows, and that may show the pages in frames; "
         "facet up sets its own",
     )
+    airflow_api_url: str | None = Field(
+        default=None, description="where this process finds that Airflow; FACET_AIRFLOW_URL if unset"
+    )
+    airflow_user: str = Field(default="serving", description="who asks Airflow for its runs")
+    airflow_password: SecretStr | None = Field(
+        default=None, description="password of FACET_AIRFLOW_USER; unset: Airflow lets everybody in"
+    )
     otel_endpoint: str | None = Field(
         default=None,
         description="where traces go, e.g. http://127.0.0.1:4318/v1/traces (OTLP over HTTP); none if unset",

@@ -23,7 +23,7 @@ from features.task_metrics import (
     SUCCESS,
 )
 from features.validation.subjects import committed_counts
-from serving.dag_runs import DagRuns, newest_runs
+from serving.dag_runs import AirflowApi, DagRuns
 from serving.errors import NoReleaseError
 from serving.live import LiveRecaller
 from serving.metrics import FRESHNESS_OF, STAGES, Metrics
@@ -58,7 +58,7 @@ class Operations:
     settings: Settings
     live: LiveRecaller
     metrics: Metrics
-    airflow_url: str | None = None
+    airflow: AirflowApi | None = None
     figures: RecentFigures = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,8 +73,8 @@ def ops_router(operations: Operations) -> APIRouter:
     @router.get(OPS)
     async def ops(request: Request) -> HTMLResponse:
         """The whole page; Airflow has less than a second to answer."""
-        url = operations.airflow_url
-        runs = await newest_runs(url) if url else None
+        airflow = operations.airflow
+        runs = await airflow.newest_runs() if airflow else None
         return await _in_thread(lambda: page(request, "ops.html", **_context(operations, runs)))
 
     return router

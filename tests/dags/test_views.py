@@ -47,7 +47,7 @@ def check_navigation(browser: Browser, url: str, serving_url: str) -> None:
 
 def check_operations(browser: Browser, settings: Settings, url: str, run: Json) -> None:
     """The operations page shows the failed run in red, and its link opens that run in Airflow."""
-    with on_a_port(ops_app(settings, ServingSettings(), url)) as serving_url:
+    with on_a_port(ops_app(settings, ServingSettings(airflow_url=url))) as serving_url:
         page = browser.new_context().new_page()
         page.set_default_timeout(WAIT_MS)
         # Airflow has less than a second, a busy machine needs more.

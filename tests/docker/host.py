@@ -97,6 +97,10 @@ class Host:
         """What a service writes."""
         return self.folder / f"{name}.log"
 
+    def secret(self, name: str) -> str:
+        """What a secret says here."""
+        return (self.folder / "secrets" / name).read_text()
+
     def run(self, name: str) -> None:
         """Run a service that ends by itself; fails with what it says."""
         with self._start(name) as process:

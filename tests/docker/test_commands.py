@@ -5,18 +5,22 @@ Alertmanager are Debian's, Milvus is the one of ``make milvus``. The lines of do
 by tests/serving/test_stack.py.
 """
 
+import asyncio
 import json
 import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from serving.dag_runs import AirflowApi
 from serving.standalone import free_ports, standalone_milvus
 from tests.docker.collector import collecting
 from tests.docker.compose import DOCKER, ROOT, SERVICES
@@ -75,22 +79,52 @@ def test_every_service_is_tried_or_named() -> None:
         assert SERVICES[one] == SERVICES[other]
 
 
-def test_a_task_goes_through_scheduler_redis_worker_and_api(host: Host) -> None:
-    passwords = json.loads((host.folder / "secrets" / "airflow_passwords").read_text())
-    [(user, password)] = passwords.items()
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{host.ports['api-server']}", timeout=HEALTH_SECONDS
-    ) as airflow:
+@pytest.fixture(scope="module")
+def airflow_url(host: Host) -> str:
+    """Where Airflow is, after one run of ``DAG``."""
+    url = f"http://127.0.0.1:{host.ports['api-server']}"
+    password = json.loads(host.secret("airflow_passwords"))["operator"]
+    with httpx.Client(base_url=url, timeout=HEALTH_SECONDS) as airflow:
         assert airflow.get("/auth/token").status_code == 403
-        login = airflow.post("/auth/token", json={"username": user, "password": password}).raise_for_status()
-        airflow.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+        login = {"username": "operator", "password": password}
+        token = airflow.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        airflow.headers["Authorization"] = f"Bearer {token}"
         airflow.patch(f"/api/v2/dags/{DAG}", json={"is_paused": False}).raise_for_status()
         assert airflow.get("/api/v2/importErrors").json()["import_errors"] == []
         assert newest_state(airflow) == "success"
+    return url
+
+
+@pytest.mark.usefixtures("airflow_url")
+def test_a_task_goes_through_scheduler_redis_worker_and_api(host: Host) -> None:
     assert (
         f"Executing workload in Celery: dag_rel_path=PurePosixPath('{DAG}.py')"
         in host.log("worker").read_text()
     )
+
+
+def test_the_operations_page_shows_the_run(host: Host, airflow_url: str) -> None:
+    page, link = f"http://127.0.0.1:{host.ports['serving-a']}/ops", f"{airflow_url}/dags/{DAG}/runs/"
+    with httpx.Client(auth=("", host.secret("facet_admin_key")), timeout=HEALTH_SECONDS) as http:
+        # Airflow has less than a second, a busy machine needs more.
+        assert any(link in http.get(page).raise_for_status().text for _ in range(30)), http.get(page).text
+
+
+def test_serving_logs_in_at_airflow_once_and_again_when_its_token_is_refused(
+    host: Host, airflow_url: str
+) -> None:
+    password = SecretStr(host.secret("facet_airflow_password"))
+    api = AirflowApi(airflow_url, airflow_url, "serving", password, HEALTH_SECONDS)
+    assert [run.dag_id for run in asyncio.run(api.newest_runs()).runs] == [DAG]
+    kept = api.token
+    assert asyncio.run(api.newest_runs()).runs
+    assert api.token is kept
+    api.token = "signed.by.nobody"
+    assert asyncio.run(api.newest_runs()).runs
+    wrong = replace(api, password=SecretStr("wrong"), token=None)
+    assert "does not let in serving" in (asyncio.run(wrong.newest_runs()).problem or "")
+    nobody = replace(api, password=None, token=None)
+    assert "wants a login" in (asyncio.run(nobody.newest_runs()).problem or "")
 
 
 def newest_state(airflow: httpx.Client) -> str:

@@ -135,20 +135,11 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -
         "OMP_NUM_THREADS": "1",
     }
     prepare(environment)
-    stored = [
-        "--data-dir",
-        str(folder / "home" / "milvus"),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(milvus_port),
-    ]
     facet = f"http://127.0.0.1:{facet_port}"
     config = write_config(folder, facet_port)
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
     command.append(f"--web.listen-address=127.0.0.1:{port}")
     with (
-        running(["milvus-lite", "server", *stored], folder / "milvus.log", env=environment),
         running(
             [sys.executable, "-m", "facet", "serve"], folder / "facet.log", env=environment, cwd=REPOSITORY
         ),

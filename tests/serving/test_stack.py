@@ -75,6 +75,14 @@ def test_tasks_reach_the_api_server_where_it_listens(tmp_path: Path) -> None:
     assert found["FACET_MILVUS_PORT"] == serving.milvus_uri.rsplit(":", 1)[1]
 
 
+def test_serving_of_the_stack_does_not_start_the_milvus_that_the_stack_starts() -> None:
+    lines = dict(
+        line.split(": ", 1) for line in (REPOSITORY / "docker" / "Procfile").read_text().splitlines()
+    )
+    assert "milvus-lite server" in lines["milvus"]
+    assert "facet serve --no-milvus" in lines["serving"]
+
+
 def test_secrets_of_a_home_are_made_once_and_only_its_owner_reads_them(tmp_path: Path) -> None:
     first, again, other = (
         stack_environment(Settings(home=tmp_path / home), *free_ports()) for home in ("a", "a", "b")

@@ -32,6 +32,7 @@ from features.schema import (
 from features.settings import Settings
 from features.user_features import UserFeatures
 from serving.app import create_app
+from serving.dag_runs import AirflowApi
 from serving.exposures import ExposureLog
 from serving.live import LiveRecaller
 from serving.lookup import TimedLookup
@@ -120,14 +121,14 @@ def served(
         yield url, live, metrics
 
 
-def ops_app(settings: Settings, serving: ServingSettings, airflow_url: str | None = None) -> FastAPI:
+def ops_app(settings: Settings, serving: ServingSettings) -> FastAPI:
     """The app with the operations page, whatever the home holds; user 1 watched two videos."""
     metrics = Metrics(TaskFiles(settings.metrics))
     live = LiveRecaller(
         settings, serving, metrics=metrics, users=timed(user(1, [(20, POSITIVE), (10, POSITIVE)]))
     )
     StateMetrics(settings, live, metrics)
-    routers = (ops_router(Operations(settings, live, metrics, airflow_url)),)
+    routers = (ops_router(Operations(settings, live, metrics, AirflowApi.of(serving))),)
     live.refresh()
     return create_app(replace(parts_of(settings, live, metrics), page_routers=routers))
 

@@ -3,22 +3,23 @@
 import asyncio
 import math
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from features.settings import Settings
 from features.stage import Counts, write_atomically
 from features.task_metrics import record, recording
-from serving.dag_runs import DagRuns, newest_runs
+from serving.dag_runs import AirflowApi
 from serving.pages.ops import age, ago, length
 from serving.publish import publish
 from serving.recent_figures import Figures
@@ -61,6 +62,8 @@ def airflow_that(status: int, wait_seconds: float = 0.0) -> Iterator[str]:
             time.sleep(wait_seconds)
             self.send_response(status)
             self.end_headers()
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -112,7 +115,7 @@ def test_the_page_can_be_used_by_everybody(
     settings: Settings, milvus: ServingSettings, open_page: OpenPage
 ) -> None:
     fill(settings, milvus)
-    with on_a_port(ops_app(settings, milvus, "http://127.0.0.1:9")) as url:
+    with on_a_port(ops_app(settings, milvus.model_copy(update={"airflow_url": "http://127.0.0.1:9"}))) as url:
         for user_id in (1, 99):
             httpx.post(f"{url}/v1/recall", json={"user_id": user_id}, timeout=20.0).raise_for_status()
         for size, dark in ((DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)):
@@ -143,24 +146,29 @@ def test_an_empty_page_is_no_worse(settings: Settings, open_page: OpenPage) -> N
         assert not plain.is_visible("#follow")
 
 
-def in_a_loop(asking: Coroutine[Any, Any, DagRuns]) -> DagRuns:
-    """What it brings; in another thread, since the browser's own loop runs in this one."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, asking).result()
+def problem_of(airflow: AirflowApi) -> str:
+    """Why it shows no runs."""
+    with ThreadPoolExecutor(1) as thread:  # the browser's own loop runs in this one
+        return thread.submit(asyncio.run, airflow.newest_runs()).result().problem or ""
 
 
 def test_an_airflow_that_hangs_or_refuses_is_named_in_time() -> None:
+    def airflow_at(url: str, seconds: float = 20.0) -> AirflowApi:
+        return AirflowApi(url, url, "serving", deadline_seconds=seconds)
+
     with airflow_that(200, wait_seconds=3.0) as url:
         started = time.monotonic()
-        late = in_a_loop(newest_runs(url, deadline_seconds=0.2))
+        assert "did not answer within 0.2 s" in problem_of(airflow_at(url, 0.2))
         assert time.monotonic() - started < 2.0
-    with airflow_that(403) as url:
-        refused = in_a_loop(newest_runs(url, deadline_seconds=20.0))
+    with airflow_that(503) as url:
+        assert "status 503" in problem_of(airflow_at(url))
     with airflow_that(200) as url:  # somebody else's server
-        strange = in_a_loop(newest_runs(url, deadline_seconds=20.0))
-    assert "did not answer within 0.2 s" in (late.problem or "")
-    assert "status 403" in (refused.problem or "")
-    assert "is not reachable" in (strange.problem or "")
+        assert "is not reachable" in problem_of(airflow_at(url))
+    with airflow_that(401) as url:
+        airflow = airflow_at(url)
+        assert "wants a login: set FACET_AIRFLOW_PASSWORD" in problem_of(airflow)
+        assert "wants a login" in problem_of(replace(airflow, token="of yesterday"))
+        assert "does not let in serving" in problem_of(replace(airflow, password=SecretStr("wrong")))
 
 
 def test_figures_are_what_happened_in_between() -> None:
