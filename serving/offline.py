@@ -9,11 +9,13 @@ Shape letters: N videos.
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import sqlalchemy as sa
 import structlog
 from jaxtyping import Int64
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.release import METADATA, open_registry, registry_time
@@ -27,6 +29,9 @@ OFFLINE = sa.Table(
     sa.Column("video_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("since", sa.DateTime, nullable=False),  # UTC
 )
+
+INSERTS: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""By database: what inserts a row unless it is there, whoever else inserts it at the same time."""
 
 
 class OfflineVideos:
@@ -52,11 +57,11 @@ class OfflineVideos:
     def hide(self, video_ids: Sequence[int]) -> None:
         """Put videos on the list; those that are on it stay as they are. This process knows at once."""
         now = registry_time()
+        # In one order everywhere, so that two of these never wait for each other.
+        rows = [{"video_id": each, "since": now} for each in sorted(set(video_ids))]
         with self._engine.begin() as connection:
-            there = set(connection.scalars(_which(video_ids)))
-            new = [{"video_id": each, "since": now} for each in sorted(set(video_ids) - there)]
-            if new:
-                connection.execute(sa.insert(OFFLINE), new)
+            insert = INSERTS[connection.dialect.name](OFFLINE).on_conflict_do_nothing()
+            connection.execute(insert, rows)
         self._read()
 
     def show(self, video_ids: Sequence[int]) -> None:
@@ -80,7 +85,3 @@ class OfflineVideos:
         with self._engine.connect() as connection:
             ids = connection.scalars(sa.select(OFFLINE.c.video_id).order_by(OFFLINE.c.video_id)).all()
         self._ids = np.array(ids, dtype=np.int64)
-
-
-def _which(video_ids: Sequence[int]) -> sa.Select[tuple[int]]:
-    return sa.select(OFFLINE.c.video_id).where(OFFLINE.c.video_id.in_(video_ids))

@@ -1,5 +1,6 @@
 """The list of offline videos: in the database, known to every process that looks, behind a key."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
-from features.release import open_registry
+from features.release import open_registry, registry_time
 from features.settings import Settings
 from serving.admin import admin_router
-from serving.offline import OfflineVideos
+from serving.offline import OFFLINE, OfflineVideos
 
 KEY = {"X-API-Key": "secret"}
 
@@ -38,6 +39,24 @@ def test_another_process_knows_when_it_looks_again_and_a_new_one_from_the_start(
     theirs.show([5, 77])
     ours.refresh()
     assert ours.ids.tolist() == [3, 9]
+
+
+def check_two_may_hide_the_same_video(settings: Settings) -> None:
+    """One has written it and not committed yet, when the other begins."""
+    ours = OfflineVideos(settings)
+    ours.refresh()
+    with ThreadPoolExecutor(1) as thread:
+        with open_registry(settings).begin() as theirs:
+            theirs.execute(sa.insert(OFFLINE), {"video_id": 4, "since": registry_time()})
+            hiding = thread.submit(ours.hide, [4, 5])
+            with pytest.raises(TimeoutError):
+                hiding.result(0.5)
+        hiding.result()
+    assert ours.ids.tolist() == [4, 5]
+
+
+def test_two_may_hide_the_same_video_at_the_same_moment(settings: Settings) -> None:
+    check_two_may_hide_the_same_video(settings)
 
 
 def test_a_process_starts_without_the_database(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from serving.settings import ServingSettings
 from tests.features.landing_rows import DAY, land_day, watch
 from tests.postgresql import running_postgresql
 from tests.serving.bundles import write_interests
+from tests.serving.test_offline import check_two_may_hide_the_same_video
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 NUM_PUBLISHERS = 3
@@ -88,6 +89,10 @@ def test_a_registry_of_0_1_gets_the_column_that_it_lacks(on_postgresql: Settings
         connection.execute(sa.text("ALTER TABLE releases DROP COLUMN merge_config"))
     columns = {column["name"] for column in sa.inspect(open_registry(on_postgresql)).get_columns("releases")}
     assert "merge_config" in columns
+
+
+def test_two_may_hide_the_same_video_at_the_same_moment(on_postgresql: Settings) -> None:
+    check_two_may_hide_the_same_video(on_postgresql)
 
 
 def test_a_release_is_published_rolled_back_and_read(
