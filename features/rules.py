@@ -33,7 +33,7 @@ from features.schema import (
 )
 from features.text_rows import PROBLEM
 
-_EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
+EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """No short video was watched before; older times come from a broken clock or a wrong unit."""
 MAX_WATCH_SECONDS: Final = 86_400
 MAX_TEXT: Final = 256
@@ -105,8 +105,8 @@ def rule_sql(table: str, landed_before: datetime) -> str:
         late = f"'{EVENT_TIME} lies after its landing day: clock ahead'"
         checks += [
             (
-                f"{_time(EVENT_TIME)} < {_moment(_EARLIEST_MOMENT)}",
-                f"'{EVENT_TIME} is before {_EARLIEST_MOMENT:%Y-%m-%d}'",
+                f"{_time(EVENT_TIME)} < {_moment(EARLIEST_MOMENT)}",
+                f"'{EVENT_TIME} is before {EARLIEST_MOMENT:%Y-%m-%d}'",
             ),
             (f"{_time(EVENT_TIME)} >= {_moment(landed_before)}", late),
         ]
@@ -139,7 +139,7 @@ def _is_plain(table: str, landed_before: datetime) -> str:
         elif pa.types.is_boolean(field.type):
             good = f"{name} IN ('true', 'false')"
         elif name == EVENT_TIME:
-            good = f"{cast} >= {_moment(_EARLIEST_MOMENT)} AND {cast} < {_moment(landed_before)}"
+            good = f"{cast} >= {_moment(EARLIEST_MOMENT)} AND {cast} < {_moment(landed_before)}"
         elif pa.types.is_string(field.type):
             good = f"strlen({name}) BETWEEN 1 AND {MAX_TEXT}"
             if field.nullable and name not in _SHORT_TEXT.get(table, ()):

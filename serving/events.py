@@ -5,16 +5,19 @@ that is slow or away delays only the push: the daily ingest brings every event a
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import pyarrow as pa
 import structlog
 
+from features.days import day_of, end_of
 from features.errors import StoreUnavailableError
 from features.landing_log import LandingLog
 from features.positives import PositiveRule
 from features.recent import RecentWatch, recent_watches
+from features.rules import EARLIEST_MOMENT
 from features.schema import DURATION_SECONDS, SCHEMAS, VIDEO_ID, WATCHES
 from serving.background import Background
 from serving.event_bodies import WatchEvent
@@ -76,13 +79,20 @@ class EventSink:
     def store(self, events: list[WatchEvent]) -> None:
         """Return when the events are on disk; they are pushed soon after.
 
+        Those with a time that ingest refuses are only stored: pushed, one from the year 2100 would be the
+        newest watch of its user for good, with all others a lifetime old.
+
         Raises:
             DiskFullError, RetryLaterError: nothing counts as stored; send them again.
         """
         self._watches.append([event.model_dump_json(exclude_none=True) for event in events])
         self._metrics.count_events("stored", len(events))
-        if not self._pushing.put(events):
-            self._give_up(events, "too many wait already")
+        latest = end_of(day_of(datetime.now(UTC)))
+        usable = [event for event in events if EARLIEST_MOMENT <= event.event_time < latest]
+        if len(usable) < len(events):
+            self._metrics.count_events("wrong_clock", len(events) - len(usable))
+        if usable and not self._pushing.put(usable):
+            self._give_up(usable, "too many wait already")
 
     def hand_over(self, *, everything: bool = False) -> None:
         """Land files that are due; to be called every second or so."""

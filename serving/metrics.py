@@ -18,7 +18,7 @@ from serving.task_files import TaskFiles
 
 STAGES: Final = ("features", "interests", "search", "neighbours", "merge", "total")
 STRATEGIES: Final = ("interests", "filled", "popular", "none")
-EVENT_OUTCOMES: Final = ("stored", "pushed", "not_pushed")
+EVENT_OUTCOMES: Final = ("stored", "pushed", "not_pushed", "wrong_clock")
 EXPOSURE_OUTCOMES: Final = ("stored", "lost", "counted", "not_counted")
 STATUSES: Final = ("200", "422", "500", "503")
 FRESHNESS_OF: Final = ("features", "model", "index", "logs")
@@ -85,7 +85,7 @@ METRICS: Final[dict[str, Spec]] = {
     ),
     "facet_events_total": Spec(
         Counter,
-        "Events of /v1/events: on disk, pushed to the feature store, or left to the daily ingest",
+        "Events of /v1/events: on disk, pushed to the feature store, left to ingest, or to quarantine",
         {"outcome": EVENT_OUTCOMES},
     ),
     "facet_exposures_total": Spec(

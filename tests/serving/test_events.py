@@ -97,6 +97,28 @@ def test_a_pushed_event_has_the_action_bits_that_ingest_will_give_it(
     ]
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "9999-12-31T23:59:59.999999Z",
+        "9999-12-31T23:59:59-12:00",
+        "0001-01-01T00:00:00+14:00",
+        "1999-12-31T23:59:59Z",
+    ],
+)
+def test_an_event_with_a_time_that_ingest_refuses_is_stored_and_not_pushed(
+    client: TestClient, settings: Settings, shelf: Shelf, moment: str
+) -> None:
+    batch = [event("odd", event_time=moment), event("good")]
+    assert client.post("/v1/events", json={"events": batch}).status_code == 202
+    wait_for(shelf, 1)
+    assert [watch.event_id for _, watch in shelf.pushed] == ["good"], (
+        "it would make all ages of a history wrong"
+    )
+    assert [row["event_id"] for row in spooled(settings)] == ["odd", "good"]
+    assert 'facet_events_total{outcome="wrong_clock"} 1.0' in client.get("/metrics").text
+
+
 def test_a_store_that_is_away_delays_the_push_and_not_the_answer(client: TestClient, shelf: Shelf) -> None:
     shelf.opened.clear()
     for number in range(5):
