@@ -63,8 +63,12 @@ class _OpenFile:
     def write(self, lines: bytes) -> int:
         """Append and return the size afterwards, to wait for with ``sync``; one caller at a time."""
         rest = memoryview(lines)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            self._is_lost = True  # what others append before it is given up stands behind half a row
+            raise
         self.size += len(lines)
         return self.size
 
@@ -128,6 +132,7 @@ class LandingLog:
             RetryLaterError: the disk failed; append again.
         """
         lines = "".join(f"{row}\n" for row in rows).encode()
+        file: _OpenFile | None = None
         try:
             with FullDiskExplained(self._settings):
                 with self._writing:
@@ -135,7 +140,7 @@ class LandingLog:
                     size = file.write(lines)
                 file.sync(size)
         except (OSError, DiskFullError) as error:
-            self._abandon()
+            self._abandon(file)
             if isinstance(error, DiskFullError):
                 raise
             raise RetryLaterError(f"{self._folder} cannot be written: {error}; send again") from error
@@ -191,9 +196,10 @@ class LandingLog:
             self._open.close()
             self._open = None
 
-    def _abandon(self) -> None:
+    def _abandon(self, failed: _OpenFile | None = None) -> None:
+        """Give up the file that ``failed``, unless another thread has opened the next one already."""
         with self._writing:
-            if self._open:
+            if self._open and failed in (None, self._open):
                 self._open.abandon()
                 self._open = None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import DiskFullError
-from features.landing_log import LandingLog
+from features.landing_log import LandingLog, _OpenFile
 from features.schema import WATCHES
 from features.settings import Settings
 
@@ -164,6 +164,17 @@ def small_files() -> Iterator[None]:
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_nothing_counts_that_was_written_behind_half_a_row(settings: Settings) -> None:
+    file = _OpenFile(settings.spool / WATCHES, DAY)
+    stored = file.write(b"whole\n")
+    file.sync(stored)
+    with small_files(), pytest.raises(OSError, match="File too large"):
+        file.write(b"x" * 200)
+    behind = file.write(b"glued to the half\n")  # another thread, before the file is given up
+    with pytest.raises(OSError, match="another write to the same file failed"):
+        file.sync(behind)
 
 
 def test_a_full_disk_refuses_the_rows_and_keeps_those_before(settings: Settings) -> None:
