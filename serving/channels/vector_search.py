@@ -51,7 +51,10 @@ class VectorSearch:
         shape = (len(interests.vectors), found.video_ids.shape[1])
         video_ids = np.full(shape, NO_VIDEO, dtype=np.int64)
         scores = np.full(shape, -np.inf, dtype=np.float32)
-        video_ids[searched], scores[searched] = found.video_ids, found.scores
+        # The index may be behind the videos of today, for example where ``renew_catalogue`` was killed.
+        is_known = self._videos.vocabulary.rows_of(found.video_ids) != PAD_ROW
+        video_ids[searched] = np.where(is_known, found.video_ids, NO_VIDEO)
+        scores[searched] = np.where(is_known, found.scores, -np.inf)
         return Hits(video_ids, scores)
 
     def merged(self, interests: UserInterests, hits: Hits, limit: int) -> Merged:

@@ -189,6 +189,16 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(home: Home) -> None:
     assert home.renew(*new).bundles["tiny/v1"] == Synced(4505, 2500, 0)
 
 
+def test_what_is_gone_is_shown_by_nobody_while_the_index_still_holds_it(home: Home) -> None:
+    home.publish()
+    with pytest.raises(Killed):
+        home.renew(COOKING, without=(30,), on_batch=dying_after(1))
+    assert {30, 60} < home.rows().keys(), "killed between the upsert and the delete"
+    live = home.follow()
+    assert ids(live) == [60, 50, 40, 20]
+    assert [candidate.video_id for candidate in live.recaller.similar(10, 3)] == [60, 50]
+
+
 def test_who_watched_new_videos_alone_is_known_and_what_nobody_knows_is_counted(home: Home) -> None:
     home.publish()
     home.renew(COOKING)
