@@ -15,8 +15,10 @@ input gives the same list.
 Shape letters: B users, C candidates, N results, T most tags of one video, D dimensions, M chosen, P allowed.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
@@ -26,6 +28,8 @@ from features.merge_config import Arrangement
 
 NO_TAG = -1
 NO_UPLOADER = -1
+LOOKED_AT: Final = 4096
+"""Videos of a long list that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ def arrange(
         worth = np.where(choice.is_open, choice.worth, -np.inf)
         best = worth.argmax(axis=1)
         is_found = choice.is_open[users, best]
+        if not is_found.any():
+            break
         chosen[is_found, rank] = best[is_found]
         choice.take(best, is_found)
     return _taken(candidates, chosen)
@@ -87,11 +93,52 @@ class Limits:
         return self.config.limits.is_set
 
     def allowed(self, video_ids: Int64[np.ndarray, " N"], number: int) -> Int64[np.ndarray, " P"]:
-        """Places of the first ``number`` of ``video_ids`` that may follow what was chosen."""
-        whole = np.concatenate([self.chosen, video_ids])[None]
-        in_order = Merged(whole, -np.arange(whole.size, dtype=np.float64)[None], np.zeros_like(whole))
-        kept = arrange(in_order, self.facts_of, self.config.limits, len(self.chosen) + number).video_ids
-        return np.flatnonzero(np.isin(video_ids, kept))
+        """Places of the first ``number`` of ``video_ids`` that may follow what was chosen.
+
+        One pass, so that limits that rule out nearly all of a catalogue cost no more than to look at it.
+        """
+        counts = _Counts(self.config)
+        counts.admit(self.facts_of(self.chosen[None], False), len(self.chosen))
+        places: list[int] = []
+        for start in range(0, len(video_ids), LOOKED_AT):
+            facts = self.facts_of(video_ids[start : start + LOOKED_AT][None], False)
+            places += [start + place for place in counts.admit(facts, number - len(places))]
+            if len(places) == number:
+                break
+        return np.array(places, dtype=np.int64)
+
+
+class _Counts:
+    """How many videos of each uploader and with each tag a list holds."""
+
+    def __init__(self, config: Arrangement) -> None:
+        self._most_of_uploader = config.max_per_uploader or np.inf
+        self._most_of_tag = config.max_per_tag or np.inf
+        self._of_uploader, self._of_tag = Counter[int](), Counter[int]()
+
+    def admit(self, facts: VideoFacts, number: int) -> list[int]:
+        """Count the first ``number`` videos that break no limit, and return their places."""
+        uploaders, tags = facts.uploaders[0], facts.tags[0]
+        is_closed = np.isin(uploaders, self._full_uploaders()) | np.isin(tags, self._full_tags()).any(axis=1)
+        admitted: list[int] = []
+        for place in np.flatnonzero(~is_closed).tolist():
+            if len(admitted) == number:
+                break
+            uploader, own = int(uploaders[place]), set(tags[place].tolist()) - {NO_TAG}
+            if self._of_uploader[uploader] >= self._most_of_uploader:
+                continue
+            if any(self._of_tag[tag] >= self._most_of_tag for tag in own):
+                continue
+            self._of_uploader[uploader] += uploader != NO_UPLOADER
+            self._of_tag.update(own)
+            admitted.append(place)
+        return admitted
+
+    def _full_uploaders(self) -> list[int]:
+        return [each for each, number in self._of_uploader.items() if number >= self._most_of_uploader]
+
+    def _full_tags(self) -> list[int]:
+        return [each for each, number in self._of_tag.items() if number >= self._most_of_tag]
 
 
 class _Choice:

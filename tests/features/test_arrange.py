@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.arrange import NO_TAG, NO_UPLOADER, FactsOf, VideoFacts, arrange
+from features.arrange import LOOKED_AT, NO_TAG, NO_UPLOADER, FactsOf, Limits, VideoFacts, arrange
 from features.merge import Merged
 from features.merge_config import Arrangement
 
@@ -22,7 +22,8 @@ def facts_of(tags: dict[int, list[int]]) -> FactsOf:
         uploaders = [[UPLOADERS.get(video, NO_UPLOADER) for video in row] for row in video_ids.tolist()]
         vectors = [[VECTORS.get(video, [0.0, 0.0]) for video in row] for row in video_ids.tolist()]
         seen = np.array(vectors, dtype=np.float32) if with_vectors else None
-        return VideoFacts(np.array(uploaders), np.array(padded), seen)
+        tags_of = np.array(padded, dtype=np.int64).reshape(*video_ids.shape, 2)
+        return VideoFacts(np.array(uploaders, dtype=np.int64), tags_of, seen)
 
     return facts
 
@@ -97,3 +98,39 @@ def test_of_nothing_nothing_is_chosen() -> None:
     empty = Merged(np.empty((2, 0), dtype=np.int64), np.empty((2, 0)), np.empty((2, 0), dtype=np.int64))
     nobody = lambda ids, _: VideoFacts(ids, np.empty((2, 0, 1), dtype=np.int64))  # noqa: E731
     assert arrange(empty, nobody, Arrangement(max_per_tag=1), 5).video_ids.shape == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("config", "taken", "expected"),
+    [
+        (Arrangement(max_per_uploader=2), [], [0, 1, 2, 4]),
+        (Arrangement(max_per_uploader=2), [11], [0, 2, 4]),
+        (Arrangement(max_per_uploader=1), [11], [2, 4]),
+        (Arrangement(max_per_tag=1), [], [0, 4]),
+        (Arrangement(max_per_tag=2), [], [0, 1, 4]),  # 10 and 12 would have both 9, 10 and 11 have both 1
+        (Arrangement(max_per_tag=1), [14], [0]),
+        (Arrangement(max_per_tag=1), [10, 12], [4]),  # what breaks a limit itself is there all the same
+    ],
+)
+def test_what_fills_a_list_keeps_to_the_limits_of_the_whole(
+    config: Arrangement, taken: list[int], expected: list[int]
+) -> None:
+    limits = Limits(config, facts_of(TAGS), np.array(taken, dtype=np.int64))
+    ids = CANDIDATES.video_ids[0]
+    assert limits.allowed(ids, 5).tolist() == expected
+    assert limits.allowed(ids, 1).tolist() == expected[:1]
+    assert limits.allowed(ids[:0], 1).tolist() == []
+
+
+def test_limits_that_rule_out_a_whole_catalogue_are_found_out_in_one_pass() -> None:
+    looked_at: list[int] = []
+
+    def alike(video_ids: np.ndarray, with_vectors: bool) -> VideoFacts:
+        looked_at.append(video_ids.size)
+        return VideoFacts(
+            np.ones(video_ids.shape, dtype=np.int64), np.ones((*video_ids.shape, 1), dtype=np.int64)
+        )
+
+    ids = np.arange(3 * LOOKED_AT)
+    assert Limits(Arrangement(max_per_tag=2), alike).allowed(ids, 200).tolist() == [0, 1]
+    assert sum(looked_at) == len(ids)
