@@ -24,6 +24,8 @@ from features.errors import BadInputError, problems_of
 Fusion = Literal["arithmetic", "geometric", "reciprocal_rank"]
 INTERESTS: Final = "interests"
 """Channel of the multi-interest bundle: every release has one."""
+MAX_DEPTH: Final = 16_384
+"""Most hits that Milvus finds in one search; a deeper release would be refused with every request."""
 POPULAR: Final = "popular"
 """Channel of the ranking bundle: without a weight it only answers and fills where the others cannot."""
 
@@ -31,7 +33,7 @@ POPULAR: Final = "popular"
 class Arrangement(BaseModel):
     """Variety and limits of an answer; nothing set leaves the list as the channels made it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     category_diversity: NonNegativeFloat = 0.0
     """Worth of each chosen video of another category (first tag), where the best score is 1."""
@@ -61,7 +63,7 @@ SHOWN_DAYS: Final = 14
 class ImpressionCap(BaseModel):
     """How often a video is shown to a user who does not watch it, see ``features/impressions.py``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     max_shown: PositiveInt | None = None
     """Times, then the video is left out; unset: no limit, and nothing is counted online."""
@@ -80,7 +82,7 @@ class Penalty(BaseModel):
     Of a candidate's worth, where the best of a list has 1 and the last 0, at the moment of the dislike.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     uploader_penalty: NonNegativeFloat = 0.5
     """Of videos of the same uploader."""
@@ -98,13 +100,13 @@ class Penalty(BaseModel):
 class MergeConfig(BaseModel):
     """The merge of one release."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     weights: dict[str, NonNegativeFloat] = {}
     """Of each channel; 0 is not asked. Empty: all alike, but ``popular``, which only fills."""
     fusion: Fusion = "reciprocal_rank"
     """How lists of different scores are added, see ``features/merge.py``."""
-    depth: PositiveInt = 500
+    depth: PositiveInt = Field(default=500, le=MAX_DEPTH)
     """Places of a channel's list that are fused; what lies deeper counts as not found."""
     arrange: Arrangement = AS_IT_IS
     """Variety and limits of the fused list, see ``features/arrange.py``."""

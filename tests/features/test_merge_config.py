@@ -49,6 +49,15 @@ def test_a_channel_that_is_not_there_leaves_its_share_to_the_others() -> None:
     assert merge.limited_to(["swing"]).weights == {}
 
 
+@pytest.mark.parametrize(
+    "option",
+    ["weights=interests:inf", "category_diversity=inf", "tag_penalty=nan", "min_share=nan", "depth=16385"],
+)
+def test_numbers_that_no_list_can_be_made_with_are_refused(option: str) -> None:
+    with pytest.raises(BadInputError, match=option.partition("=")[0]):
+        parse_merge([option])
+
+
 def test_options_of_the_command_line_say_the_same_as_the_file(tmp_path: Path) -> None:
     merge = parse_merge(["weights=interests:.6, ease:.4", "fusion=arithmetic", "depth=300"])
     assert merge == MergeConfig(weights={"interests": 0.6, "ease": 0.4}, fusion="arithmetic", depth=300)
