@@ -16,7 +16,7 @@ from features.task_metrics import TASK_METRICS
 from serving.result import LeftOut, Reason, RecallResult, Rule
 from serving.task_files import TaskFiles
 
-STAGES: Final = ("features", "interests", "search", "neighbours", "merge", "total")
+STAGES: Final = ("features", "interests", "search", "neighbours", "followed", "popular", "merge", "total")
 STRATEGIES: Final = ("interests", "filled", "popular", "none")
 EVENT_OUTCOMES: Final = ("stored", "pushed", "not_pushed", "wrong_clock")
 EXPOSURE_OUTCOMES: Final = ("stored", "lost", "counted", "not_counted")

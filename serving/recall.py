@@ -134,8 +134,7 @@ class Recaller:
         depth = self._depth_of(user, merge, top_n)
         unseen = replace(user, seen=_with(user.seen, self._capped(user)))
         asked = self._asker.ask(unseen, depth, scope)
-        for found in asked.found.values():
-            watch.add(found.seconds)
+        watch.add(asked.seconds)
         if not asked.found.keys() - {POPULAR}:
             reason = Reason.INDEX_UNAVAILABLE if asked.left_out else Reason.NO_HISTORY
             return self._popular_result(user, scope, top_n, reason, watch, asked.left_out)

@@ -57,15 +57,17 @@ class Found:
     hits: Hits | None = None
     """What each of these interests found."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """By stage."""
+    """By stage, of a channel that waits for another process; whoever asks takes the time of the others."""
 
 
 @runtime_checkable
 class Channel(Protocol):
     """One bundle of a release, opened."""
 
-    is_remote: bool
-    """Whether another process answers, so that it can be late."""
+    @property
+    def stage(self) -> str | None:
+        """What its time in memory is called; ``None``: another process answers, so that it can be late."""
+        ...
 
     def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         """At most ``limit`` unseen videos in ``scope``; ``None`` if the bundle knows nothing of the user.

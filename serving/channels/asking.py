@@ -12,7 +12,7 @@ import structlog
 from features.user_features import UserFeatures
 from serving.channels import ANYTHING, Channel, Found, Scope
 from serving.errors import IndexUnavailableError, ReleaseMismatchError
-from serving.result import LeftOut
+from serving.result import LeftOut, Stopwatch
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,8 @@ class Asked:
     """Channels that know nothing of the user."""
     left_out: dict[str, LeftOut] = field(default_factory=dict)
     """By channel."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By stage, of all channels."""
 
 
 class Asker:
@@ -46,7 +48,7 @@ class Asker:
         self._pools = {
             name: ThreadPoolExecutor(THREADS, thread_name_prefix=name)
             for name, channel in channels.items()
-            if channel.is_remote
+            if channel.stage is None
         }
 
     def ask(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Asked:
@@ -56,12 +58,16 @@ class Asker:
             name: pool.submit(self.channels[name].find, user, limit, scope)
             for name, pool in self._pools.items()
         }
-        asked = Asked()
+        watch = Stopwatch()
+        asked = Asked(seconds=watch.seconds)
         for name, channel in self.channels.items():
-            if name not in futures:
-                _note(asked, name, partial(channel.find, user, limit, scope))
+            if channel.stage is not None:
+                with watch.stage(channel.stage):
+                    _note(asked, name, partial(channel.find, user, limit, scope))
         for name, future in futures.items():
             _note(asked, name, partial(_in_time, future, end))
+        for found in asked.found.values():
+            watch.add(found.seconds)
         in_order = {name: asked.found[name] for name in self.channels if name in asked.found}
         return replace(asked, found=in_order)
 

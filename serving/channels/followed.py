@@ -15,7 +15,7 @@ class FollowedChannel:
         videos: say whose video a follow was pressed on since the daily features were made.
     """
 
-    is_remote = False
+    stage = "followed"
 
     def __init__(self, uploads: Uploads, videos: LiveItems) -> None:
         self._uploads = uploads

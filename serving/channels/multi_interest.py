@@ -20,7 +20,7 @@ from serving.result import Stopwatch
 class MultiInterestChannel:
     """A bundle of kind ``interests``."""
 
-    is_remote = True
+    stage = None
 
     def __init__(self, extractor: InterestExtractor, search: VectorSearch) -> None:
         self._extractor = extractor

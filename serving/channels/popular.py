@@ -12,7 +12,7 @@ from serving.result import NO_INTEREST
 class PopularChannel:
     """A bundle of kind ``ranking``."""
 
-    is_remote = False
+    stage = "popular"
 
     def __init__(self, popular: PopularVideos) -> None:
         self._popular = popular

@@ -19,7 +19,7 @@ class StoredInterestsChannel:
         is_looked_up: whether look-ups bring the vectors of this bundle, and not of another one.
     """
 
-    is_remote = True
+    stage = None
 
     def __init__(self, stored: StoredVectors, search: VectorSearch, *, is_looked_up: bool) -> None:
         self._stored = stored

@@ -41,7 +41,7 @@ WEIGHTS = {"interests": 0.6, "cooc": 0.4}
 class Silent:
     """A channel that knows nobody."""
 
-    is_remote = False
+    stage = "silent"
 
     def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         return None

@@ -57,7 +57,7 @@ class Shelf:
 class Lost:
     """A channel whose index does not answer."""
 
-    is_remote = True
+    stage = None
 
     def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
         raise IndexUnavailableError("Milvus does not answer; start it")

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ class Answering:
     """Finds the one video that it was made for, after a while; or knows nothing, or fails."""
 
     def __init__(self, video_id: int | None = None, *, after: threading.Event | None = None) -> None:
-        self.is_remote = after is not None
+        self.stage: str | None = "memory" if after is None else None
         self._video_id = video_id
         self._after = after
 
@@ -49,6 +50,26 @@ def test_all_answers_are_kept_and_who_knows_nothing_is_not_left_out() -> None:
     asked = ask({"far": Answering(1, after=now), "near": Answering(2), "silent": Answering()})
     assert (videos(asked), asked.unknowing, asked.left_out) == ({"far": 1, "near": 2}, ["silent"], {})
     assert list(asked.found) == ["far", "near"], "the order of the release, not of the answers"
+
+
+def test_channels_in_memory_are_timed_whatever_they_know_and_the_others_time_themselves() -> None:
+    class Timed(Answering):
+        def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
+            found = super().find(user, limit)
+            return found and replace(found, seconds={"search": 5.0})
+
+    class Slow(Answering):
+        def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
+            time.sleep(0.05)
+            return None
+
+    now, slow = threading.Event(), Slow()
+    now.set()
+    slow.stage = "slow"
+    asked = ask({"one": Timed(1, after=now), "two": Timed(2, after=now), "near": Answering(3), "slow": slow})
+    assert asked.seconds.keys() == {"search", "memory", "slow"}
+    assert asked.seconds["search"] == 10.0
+    assert asked.seconds["memory"] < 0.05 <= asked.seconds["slow"]
 
 
 @pytest.mark.parametrize("channels", [["lost"], ["lost", "near"]])

@@ -25,6 +25,7 @@ from serving.channels.popular import PopularChannel
 from serving.channels.stored_interests import StoredInterestsChannel
 from serving.channels.vector_search import VectorSearch
 from serving.interests import InterestExtractor
+from serving.metrics import STAGES
 from tests.serving.bundles import (
     VIDEO_IDS,
     exact_index,
@@ -100,6 +101,15 @@ def test_a_list_is_no_longer_than_the_limit_and_without_what_was_seen(
 def test_everything_seen_is_an_empty_list_and_not_ignorance(settings: Settings, make: object) -> None:
     assert callable(make)
     assert ids(make(settings).find(replace(EVERYBODY, seen=VIDEO_IDS), 5)) == []
+
+
+@ALL
+def test_the_time_of_a_channel_has_its_label_in_the_metrics(settings: Settings, make: object) -> None:
+    assert callable(make)
+    channel = make(settings)
+    found = channel.find(EVERYBODY, 1)
+    stages = found.seconds.keys() | ({channel.stage} - {None})
+    assert set() < stages <= set(STAGES)
 
 
 @ALL
