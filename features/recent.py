@@ -21,8 +21,8 @@ from features.schema import EVENT_ID, EVENT_TIME, USER_ID, VIDEO_ID
 
 RECENT_LENGTH: Final = 200
 """Pushed watches kept per user; a day of a heavy user."""
-RECENT_FOLLOWS: Final = 50
-"""Older watches kept on which the user pressed follow: until the day is in the lake nobody else has them."""
+RECENT_PRESSED: Final = 50
+"""Older watches kept with a follow or a dislike: until the day is in the lake nobody else has them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,7 +58,7 @@ def recent_watches(events: pa.Table, rule: PositiveRule) -> dict[int, list[Recen
 def append_recent(
     kept: Iterable[RecentWatch], pushed: Iterable[RecentWatch], *, length: int = RECENT_LENGTH
 ) -> list[RecentWatch]:
-    """The newest ``length`` of both and older follows, oldest first.
+    """The newest ``length`` of both and older follows and dislikes, oldest first.
 
     An event that was pushed twice counts as it was first.
     """
@@ -66,8 +66,9 @@ def append_recent(
     for watch in (*kept, *pushed):
         by_event.setdefault(watch.event_id, watch)
     ordered = sorted(by_event.values())
-    older = [watch for watch in ordered[:-length] if watch.actions & Action.FOLLOWED.value]
-    return older[-RECENT_FOLLOWS:] + ordered[-length:]
+    pressed = Action.FOLLOWED.value | Action.DISLIKED.value
+    older = [watch for watch in ordered[:-length] if watch.actions & pressed]
+    return older[-RECENT_PRESSED:] + ordered[-length:]
 
 
 def pack_recent(watches: Iterable[RecentWatch]) -> bytes:
@@ -85,12 +86,18 @@ def unpack_recent(packed: bytes | None) -> list[RecentWatch]:
 def merge_recent(history: History, recent: Iterable[RecentWatch], *, length: int = HISTORY_LENGTH) -> History:
     """The newest ``length`` watches of the daily history and the pushed ones, oldest first.
 
-    A pushed watch is the same as one of the history if video and time agree: histories name no events.
+    A pushed watch is the same as one of the history if video, time and dislike agree: histories name no
+    events. A dislike may be an event of its own, with the time of the play on which it was pressed.
     """
     ids = np.asarray(history.video_ids, dtype=np.int64)
     times = np.asarray(history.event_times, dtype=np.int64)
-    known = set(zip(ids.tolist(), times.tolist(), strict=True))
-    new = [watch for watch in sorted(recent) if (watch.video_id, watch.event_time) not in known]
+    disliked = np.asarray(history.actions, dtype=np.int64) & Action.DISLIKED.value
+    known = set(zip(ids.tolist(), times.tolist(), disliked.tolist(), strict=True))
+    new = [
+        watch
+        for watch in sorted(recent)
+        if (watch.video_id, watch.event_time, watch.actions & Action.DISLIKED.value) not in known
+    ]
     if not new:
         return history
     times = np.concatenate([times, [watch.event_time for watch in new]]).astype(np.int64)
