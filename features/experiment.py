@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 
 from features.errors import BadInputError, problems_of
 from features.merge_config import MergeConfig, read_merge_config
-from features.release import METADATA, RELEASES, registry_time
+from features.release import METADATA, RELEASES, current_release, registry_time
 
 EXPERIMENTS: Final = sa.Table(
     "experiments",
@@ -101,12 +101,17 @@ def start_experiment(engine: sa.Engine, name: str, arms: Sequence[str], salt: st
         arms: see ``parse_arms``.
 
     Raises:
-        BadInputError: the arms make no sense, name a release that is not kept, or another one is running.
+        BadInputError: the arms make no sense, name a release that is not kept or weigh channels that the
+            live one has not, or another one is running.
     """
     try:
         experiment = Experiment.model_validate({"name": name, "arms": parse_arms(arms), "salt": salt})
     except ValidationError as error:
         raise BadInputError(f"experiment {name!r}: {problems_of(error)}") from error
+    live = current_release(engine)
+    for arm in experiment.arms:
+        if live and arm.merge:
+            arm.merge.require_fit(live.bundles)  # serving would leave the arm out, and only log it
     with engine.begin() as connection:
         if running := connection.scalar(sa.select(EXPERIMENTS.c.name).where(_RUNS)):
             raise BadInputError(f"experiment {running} is running; end it with `facet ab stop`")

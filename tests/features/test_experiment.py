@@ -15,7 +15,8 @@ from features.experiment import (
     start_experiment,
     stop_experiment,
 )
-from features.release import RELEASES, open_registry
+from features.merge_config import MergeConfig
+from features.release import POINTER, RELEASES, open_registry
 from features.settings import Settings
 
 HALVES = ["a:.5", "b:.5"]
@@ -55,6 +56,21 @@ def test_a_larger_share_keeps_the_users_that_were_there() -> None:
     assert {user for user, arm in enumerate(small) if arm == "a"} < {
         user for user, arm in enumerate(large) if arm == "a"
     }
+
+
+def test_an_arm_whose_merge_does_not_fit_the_live_release_is_refused(
+    registry: sa.Engine, tmp_path: Path
+) -> None:
+    row = {"version": "v1", "state": "live", "collections": {}, "created_by": "test"}
+    with registry.begin() as connection:
+        moment = {"created_at": datetime(2026, 3, 1, tzinfo=UTC)}
+        connection.execute(sa.insert(RELEASES), row | moment | {"bundles": {"interests": "tiny/v1"}})
+        connection.execute(sa.insert(POINTER), {"id": 1, "version": "v1", "revision": 1})
+    file = tmp_path / "merge.json"
+    file.write_text(MergeConfig(weights={"interests": 0.5, "ease": 0.5}).model_dump_json())
+    with pytest.raises(BadInputError, match="no bundle fills ease"):
+        start_experiment(registry, "x", ["a:.5", f"b:.5:merge={file}"])
+    assert running_experiment(registry) is None
 
 
 def test_one_experiment_runs_at_a_time_and_a_name_is_used_once(registry: sa.Engine) -> None:
