@@ -7,7 +7,7 @@ follows with the next snapshot of the videos, after which the entry may be taken
 Shape letters: N videos.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -30,7 +30,10 @@ OFFLINE = sa.Table(
     sa.Column("since", sa.DateTime, nullable=False),  # UTC
 )
 
-INSERTS: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+INSERTS: Final[dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
 """By database: what inserts a row unless it is there, whoever else inserts it at the same time."""
 
 
