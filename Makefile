@@ -55,12 +55,13 @@ format: install
 
 LOCK = --python-version 3.11 --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
+# What CUDA needs follows from the torch that is found: its wheel pins it, and the one for CPUs wants none of it.
 lock: install  ## resolve the versions again (torch without the local tag, so that any index serves it)
 	$(BIN)/uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra serving -c requirements.lock $(LOCK) -o docker/serving.lock
 	$(BIN)/uv pip compile pyproject.toml docker/airflow.in --extra airflow --extra training --extra serving \
 	  -c requirements.lock $(LOCK) -o docker/airflow.lock
-	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock docker/airflow.lock
+	sed -i -e 's/^\(torch==[0-9.]*\)+cpu/\1/' -e '/^cuda-/d; /^nvidia-/d; /^triton==/d' requirements.lock docker/airflow.lock
 
 bench: install  ## make bench NAME=ingest ARGS=...
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)

@@ -157,6 +157,7 @@ def test_an_image_has_the_versions_that_are_tested(name: str) -> None:
         assert not heavy & names
     else:
         assert heavy | {"apache-airflow-providers-celery", "asyncpg"} <= names
+        assert not [name for name in names if name.startswith(("nvidia-", "cuda-", "triton"))]
 
 
 def test_the_pod_runs_without_privileges_and_is_probed() -> None:
