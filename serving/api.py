@@ -48,7 +48,9 @@ ANSWER: dict[str, Any] = {
 
 
 Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Texts = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100)]
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
+"""Without control characters, which Milvus cannot read in a filter."""
+Texts = Annotated[tuple[Text, ...], Field(max_length=100)]
 
 
 class FiltersBody(BaseModel):

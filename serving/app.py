@@ -161,8 +161,7 @@ def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        fields = (f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors())
-        return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(fields))
+        return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, _complaint(error))
 
     @app.exception_handler(FacetError)
     async def expected(request: Request, error: FacetError) -> Response:
@@ -175,6 +174,15 @@ def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> Response:
         return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected error; see the log of serving")
+
+
+def _complaint(error: RequestValidationError) -> str:
+    if isinstance(error.body, bytes):  # FastAPI reads no body that is not called JSON
+        return "the body is not called JSON; send it with the header content-type: application/json"
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
+        return f"the body is no JSON: {found[0]['ctx']['error']} (character {found[0]['loc'][-1]})"
+    return "; ".join(f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in found)
 
 
 def _status_of(error: FacetError) -> HTTPStatus:

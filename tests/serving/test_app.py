@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -126,14 +127,40 @@ def test_an_unknown_user_is_answered_with_a_reason(served: Served) -> None:
         ({"user_id": 1, "top_n": 1001}, "top_n: Input should be less than or equal to 1000"),
         ({"user_id": 1, "topn": 5}, "topn: Extra inputs are not permitted"),
         ({}, "user_id: Field required"),
+        (
+            {"user_id": 1, "filters": {"languages": ["e\x00"]}},
+            r"filters.languages.0: String should match pattern '^[^\x00-\x1f]*$'",
+        ),
     ],
 )
 def test_a_wrong_request_is_a_problem_that_names_the_field(
-    served: Served, body: dict[str, int], complaint: str
+    served: Served, body: dict[str, Any], complaint: str
 ) -> None:
     reply = served.client.post("/v1/recall", json=body)
     assert (reply.status_code, reply.headers["content-type"]) == (422, "application/problem+json")
     assert (reply.json()["title"], reply.json()["detail"]) == ("Unprocessable Entity", complaint)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("headers", "body", "complaint"),
+    [
+        ({}, b'{"user_id": 1}', "send it with the header content-type: application/json"),
+        ({"content-type": "text/plain"}, b'{"user_id": 1}', "send it with the header content-type"),
+        (
+            {"content-type": "application/json"},
+            b'{"user_id": 1',
+            "no JSON: Expecting ',' delimiter (character 13)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/recall", "/v1/events"])
+def test_a_body_that_cannot_be_read_is_a_problem_that_says_what_to_do(
+    served: Served, path: str, headers: dict[str, str], body: bytes, complaint: str
+) -> None:
+    reply = served.client.post(path, content=body, headers=headers)
+    assert (reply.status_code, reply.headers["content-type"]) == (422, "application/problem+json")
+    assert complaint in reply.json()["detail"]
 
 
 @pytest.mark.server
