@@ -5,6 +5,10 @@ import threading
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
 LOOK_SECONDS: Final = 0.1
 """How soon the thread notices that it is to end."""
@@ -66,4 +70,7 @@ class Background(Generic[T]):
             self._stopping.wait(self._linger_seconds)
             while len(things) < self._max_together and not self._waiting.empty():
                 things.append(self._waiting.get())
-            self._work(things)
+            try:
+                self._work(things)
+            except Exception:  # a bug with one thing must not end the work on all later ones
+                log.exception("work in the background failed; it goes on", thread=self._thread.name)
