@@ -40,7 +40,8 @@ def admin_router(offline: OfflineVideos, key: SecretStr | None) -> APIRouter:
     def allowed(given: Annotated[str | None, Depends(APIKeyHeader(name=HEADER, auto_error=False))]) -> None:
         if key is None:
             raise HTTPException(403, "admin routes are off; set FACET_ADMIN_KEY and restart")
-        if given is None or not hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
+        # Starlette reads headers as Latin-1; a key in other letters comes as UTF-8 bytes.
+        if given is None or not hmac.compare_digest(given.encode("latin-1"), key.get_secret_value().encode()):
             raise HTTPException(401, f"{HEADER} is missing or wrong")
 
     router = APIRouter(tags=["admin"], dependencies=[Depends(allowed)], responses=problem_responses(401, 403))

@@ -91,6 +91,11 @@ def test_without_the_key_nothing_changes(settings: Settings, headers: dict[str, 
     assert OfflineVideos(settings).ids.tolist() == []
 
 
+def test_a_key_may_be_in_any_letters(settings: Settings) -> None:
+    own = {"X-API-Key": "schlüssel-ключ".encode()}
+    assert client(settings, key="schlüssel-ключ").get("/v1/videos:offline", headers=own).status_code == 200
+
+
 def test_without_a_key_in_the_settings_nobody_may(settings: Settings) -> None:
     answer = client(settings, key=None).get("/v1/videos:offline", headers=KEY)
     assert answer.status_code == 403
