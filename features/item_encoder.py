@@ -17,6 +17,7 @@ from jaxtyping import Float32, Int64
 
 from features.bundle import ITEM_ENCODER, Bundle
 from features.item_fields import FieldName
+from features.programs import open_program
 from features.schema import VIDEO_ID
 from features.trend import has_trend, trend_factors
 
@@ -42,11 +43,6 @@ def run_encoder(
     program: Path, rows: Int64[np.ndarray, " N"], fields: Mapping[FieldName, Int64[np.ndarray, "N _"]]
 ) -> Float32[np.ndarray, "N D"]:
     """What the item encoder at ``program`` gives for these rows, on one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
     feed: dict[str, np.ndarray] = {VIDEO_ROWS: rows} | {str(name): part for name, part in fields.items()}
-    (vectors,) = session.run([VECTORS], feed)
+    (vectors,) = open_program(program).run([VECTORS], feed)
     return vectors

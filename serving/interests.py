@@ -14,6 +14,7 @@ from features.bundle import EXTRACTOR, Bundle
 from features.capacity import DEFAULT_CAPACITY, ActivationTable, Capacity, Pruner, count_positives
 from features.history import History, pad_histories
 from features.profile import profile_of
+from features.programs import open_program
 from features.vocabulary import Vocabulary
 
 
@@ -59,14 +60,8 @@ class InterestExtractor:
     def __init__(
         self, bundle: Bundle, capacity: Capacity = DEFAULT_CAPACITY, vocabulary: Vocabulary | None = None
     ) -> None:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
         # One request is one row: more threads only get in each other's way.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = ort.InferenceSession(
-            bundle.path / EXTRACTOR, sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_program(bundle.path / EXTRACTOR, num_threads=1)
         self._bundle = bundle.name
         self._vocabulary = vocabulary or bundle.vocabulary
         self._profile = profile_of(bundle)

@@ -31,6 +31,7 @@ from features.live_items import LiveItems
 from features.merge import NO_VIDEO, Merged
 from features.neighbours import Neighbours
 from features.profile import ProfileVocabulary, profile_of
+from features.programs import open_program
 from features.schema import SCORE, SEGMENT, VIDEO_ID
 from features.uploads import Uploads
 from features.vocabulary import Vocabulary
@@ -196,11 +197,7 @@ def open_ranker(
 
 def exported_extractor(program: Path, *, num_threads: int = 1) -> Extract:
     """The extractor of a bundle as a function, run by ONNX Runtime."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
+    session = open_program(program, num_threads=num_threads)
 
     def extract(batch: HistoryBatch) -> tuple[np.ndarray, np.ndarray]:
         interests, activation = session.run(["interests", "activation"], batch.feed())
