@@ -1,7 +1,7 @@
 """Every command and health check of docker/compose.yaml that this machine has the programs for, run for once.
 
-Airflow with Celery, MLflow and serving run from what their images copy; PostgreSQL, Redis, nginx and
-Alertmanager are Debian's, Milvus is the one of ``make milvus``. The lines of docker/Procfile are tried
+Airflow with Celery, MLflow and serving run from what their images copy; PostgreSQL, Redis and nginx
+are Debian's, Milvus is the one of ``make milvus``. The lines of docker/Procfile are tried
 by tests/serving/test_stack.py.
 """
 
@@ -17,7 +17,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import yaml
 from pydantic import SecretStr
 
 from serving.dag_runs import AirflowApi
@@ -168,16 +167,6 @@ def test_the_proxy_passes_on_what_it_should_while_one_process_is_away(host: Host
     finally:
         proxy.terminate()
         proxy.wait()
-
-
-def test_alertmanager_takes_its_file(tmp_path: Path) -> None:
-    """Debian's 0.25 has no ``url_file``: there an address stands in the file itself."""
-    config = yaml.safe_load((DOCKER / "alertmanager.yml").read_text())
-    [webhook] = config["receivers"][0]["webhook_configs"]
-    assert webhook.pop("url_file") == "/run/secrets/alert_webhook_url"
-    webhook["url"] = "http://127.0.0.1:9/"
-    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config))
-    subprocess.run(["amtool", "check-config", tmp_path / "alertmanager.yml"], check=True)
 
 
 def test_what_was_not_run_is_said_by_name() -> None:
