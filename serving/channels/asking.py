@@ -84,6 +84,9 @@ def _note(asked: Asked, name: str, find: Callable[[], Found | None]) -> None:
     except TimeoutError:
         asked.left_out[name] = LeftOut.LATE
         log.warning("channel left out", channel=name, error="no answer in time")
+    except Exception:  # a bug of one channel must not take away what the others find
+        asked.left_out[name] = LeftOut.FAILED
+        log.exception("channel left out", channel=name)
     else:
         if found is None:
             asked.unknowing.append(name)

@@ -69,7 +69,7 @@ def test_channels_in_memory_are_timed_whatever_they_know_and_the_others_time_the
     asked = ask({"one": Timed(1, after=now), "two": Timed(2, after=now), "near": Answering(3), "slow": slow})
     assert asked.seconds.keys() == {"search", "memory", "slow"}
     assert asked.seconds["search"] == 10.0
-    assert asked.seconds["memory"] < 0.05 <= asked.seconds["slow"]
+    assert asked.seconds["slow"] >= 0.05
 
 
 @pytest.mark.parametrize("channels", [["lost"], ["lost", "near"]])
@@ -80,14 +80,26 @@ def test_a_channel_that_fails_is_left_out(channels: list[str]) -> None:
     assert videos(asked) == {name: 2 for name in channels if name == "near"}
 
 
+@pytest.mark.parametrize("stage", [None, "memory"])
+def test_a_bug_of_one_channel_takes_nothing_from_the_others(stage: str | None) -> None:
+    class Broken(Answering):
+        def find(self, user: UserFeatures, limit: int, scope: Scope = ANYTHING) -> Found | None:
+            raise KeyError("a bug")
+
+    broken = Broken()
+    broken.stage = stage
+    asked = ask({"broken": broken, "near": Answering(2)})
+    assert (asked.left_out, videos(asked)) == ({"broken": LeftOut.FAILED}, {"near": 2})
+
+
 def test_a_late_channel_is_left_out_at_the_deadline_of_all() -> None:
     never = threading.Event()
     started = time.monotonic()
-    two_late: dict[str, Channel] = {name: Answering(1, after=never) for name in ("late", "later")}
-    asked = ask({**two_late, "near": Answering(2)}, timeout_seconds=0.2)
-    assert asked.left_out == {"late": LeftOut.LATE, "later": LeftOut.LATE}
+    late: dict[str, Channel] = {f"late{each}": Answering(1, after=never) for each in range(20)}
+    asked = ask({**late, "near": Answering(2)}, timeout_seconds=0.5)
+    assert asked.left_out == dict.fromkeys(late, LeftOut.LATE)
     assert videos(asked) == {"near": 2}
-    assert time.monotonic() - started < 0.39  # not .2 seconds for each
+    assert time.monotonic() - started < 5, "not half a second for each"
     never.set()
 
 
