@@ -21,7 +21,7 @@ from features.sources.column_map import ColumnMap
 from tests.documents import COMMANDS, DOCUMENTS, OTHERS, ROOT, Block, blocks_of, run_blocks
 
 RUN_ORDER = ["README.md", "docs/data.md", "docs/operating.md", "docs/backup.md", "docs/serving.md"]
-"""All but data.md use what README.md has made; serving.md also the union of operating.md."""
+"""All but data.md use what README.md has made."""
 BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 RUN = [block for block in BLOCKS if block.language in COMMANDS and block.reason is None]
 CODE = re.compile(r"`([^`\n]+)`")
