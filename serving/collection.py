@@ -154,9 +154,11 @@ def load_collection(connection: MilvusConnection, name: str, *, timeout_seconds:
 
 
 def count_rows(connection: MilvusConnection, name: str, *, timeout_seconds: float) -> int | None:
-    """Rows of a loaded collection, or ``None`` if there is no such collection."""
+    """Rows of a loaded collection; ``None`` if there is none, or one that lacks the index that comes last."""
     with connection.translating(f"counting {name!r}") as client:
         if not client.has_collection(name, timeout=timeout_seconds):
+            return None
+        if not client.list_indexes(name):
             return None
         client.load_collection(name, timeout=timeout_seconds)
         found = client.query(

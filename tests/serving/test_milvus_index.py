@@ -11,6 +11,7 @@ import pytest
 
 from features.bundle import Bundle, open_bundle
 from features.settings import Settings
+from serving import collection
 from serving.collection import build_collection, collection_name
 from serving.embedded import milvus_server
 from serving.errors import IndexUnavailableError
@@ -85,6 +86,15 @@ def test_a_missing_collection_is_unavailable_and_named(server: ServingSettings) 
 
 
 @pytest.mark.server
+def test_a_collection_without_its_index_counts_as_none(server: ServingSettings) -> None:
+    """So a publish that was killed before the index is run again and builds it anew."""
+    connection = MilvusConnection(server)
+    with connection.translating("making half a collection") as client:
+        client.create_collection("videos_half", schema=collection._schema(client, 2))
+    assert collection.count_rows(connection, "videos_half", timeout_seconds=20) is None
+    assert collection.drop_collections(connection, ["videos_half"]) == ["videos_half"]
+
+
 def test_a_collection_that_is_lost_and_built_again_answers_again(
     settings: Settings, server: ServingSettings
 ) -> None:
