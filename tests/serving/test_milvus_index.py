@@ -91,7 +91,7 @@ def test_a_collection_without_its_index_counts_as_none(server: ServingSettings) 
     connection = MilvusConnection(server)
     with connection.translating("making half a collection") as client:
         client.create_collection("videos_half", schema=collection._schema(client, 2))
-    assert collection.count_rows(connection, "videos_half", timeout_seconds=20) is None
+    assert collection.count_rows(connection, "videos_half", timeout_seconds=20.0) is None
     assert collection.drop_collections(connection, ["videos_half"]) == ["videos_half"]
 
 
