@@ -90,7 +90,7 @@ class Limits:
     @property
     def are_set(self) -> bool:
         """Whether there is any."""
-        return self.config.limits.is_set
+        return self.config.max_per_uploader is not None or self.config.max_per_tag is not None
 
     def allowed(self, video_ids: Int64[np.ndarray, " N"], number: int) -> Int64[np.ndarray, " P"]:
         """Places of the first ``number`` of ``video_ids`` that may follow what was chosen.

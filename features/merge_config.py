@@ -49,11 +49,6 @@ class Arrangement(BaseModel):
         """Whether it changes any list."""
         return self != AS_IT_IS
 
-    @property
-    def limits(self) -> "Arrangement":
-        """The limits alone."""
-        return Arrangement(max_per_uploader=self.max_per_uploader, max_per_tag=self.max_per_tag)
-
 
 AS_IT_IS = Arrangement()
 SHOWN_DAYS: Final = 14

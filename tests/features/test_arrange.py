@@ -107,7 +107,7 @@ def test_of_nothing_nothing_is_chosen() -> None:
         (Arrangement(max_per_uploader=2), [11], [0, 2, 4]),
         (Arrangement(max_per_uploader=1), [11], [2, 4]),
         (Arrangement(max_per_tag=1), [], [0, 4]),
-        (Arrangement(max_per_tag=2), [], [0, 1, 4]),  # 10 and 12 would have both 9, 10 and 11 have both 1
+        (Arrangement(max_per_tag=2), [], [0, 1, 3, 4]),  # 10 and 11 have both 1, so not 12; 10 and 13 both 9
         (Arrangement(max_per_tag=1), [14], [0]),
         (Arrangement(max_per_tag=1), [10, 12], [4]),  # what breaks a limit itself is there all the same
     ],
