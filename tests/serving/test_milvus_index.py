@@ -26,7 +26,10 @@ from tests.serving.milvus_indexes import milvus_index
 
 COOKING_AND_FOOTBALL = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
 NOTHING = np.empty(0, dtype=np.int64)
-SERVERS = [pytest.param("milvus", id="lite"), pytest.param("real_milvus", id="real")]
+SERVERS = [
+    pytest.param("milvus", id="lite", marks=pytest.mark.server),
+    pytest.param("real_milvus", id="real", marks=pytest.mark.server),
+]
 
 
 @pytest.fixture(params=SERVERS)
@@ -36,7 +39,6 @@ def server(request: pytest.FixtureRequest) -> ServingSettings:
     return empty
 
 
-@pytest.mark.server
 def test_milvus_ranks_like_exact_search(settings: Settings, server: ServingSettings) -> None:
     video_ids = np.random.default_rng(1).permutation(5_000)[:1_000].astype(np.int64)
     vectors = unit_vectors(1_000, 16)
@@ -48,7 +50,6 @@ def test_milvus_ranks_like_exact_search(settings: Settings, server: ServingSetti
     assert found.scores == pytest.approx(exact.scores, abs=1e-5)
 
 
-@pytest.mark.server
 def test_a_collection_that_outgrew_or_underran_the_limit_is_searched_as_it_is_indexed(
     settings: Settings, server: ServingSettings
 ) -> None:
@@ -76,7 +77,6 @@ def test_a_collection_that_outgrew_or_underran_the_limit_is_searched_as_it_is_in
     same(small, large, "HNSW")
 
 
-@pytest.mark.server
 def test_a_missing_collection_is_unavailable_and_named(server: ServingSettings) -> None:
     index = MilvusIndex(MilvusConnection(server), "videos_gone", timeout_seconds=20.0)
     with pytest.raises(IndexUnavailableError, match="videos_gone"):
@@ -85,7 +85,6 @@ def test_a_missing_collection_is_unavailable_and_named(server: ServingSettings) 
         index.check()
 
 
-@pytest.mark.server
 def test_a_collection_without_its_index_counts_as_none(server: ServingSettings) -> None:
     """So a publish that was killed before the index is run again and builds it anew."""
     connection = MilvusConnection(server)
