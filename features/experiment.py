@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from features.errors import BadInputError, problems_of
 from features.merge_config import MergeConfig, read_merge_config
@@ -26,6 +27,7 @@ EXPERIMENTS: Final = sa.Table(
 )
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 _SCALE: Final = 2**64
+_CONFLICT: Final = "40001"  # SQLSTATE of a transaction that another one got in the way of
 
 
 class Arm(BaseModel):
@@ -112,19 +114,34 @@ def start_experiment(engine: sa.Engine, name: str, arms: Sequence[str], salt: st
     for arm in experiment.arms:
         if live and arm.merge:
             arm.merge.require_fit(live.bundles)  # serving would leave the arm out, and only log it
-    with engine.begin() as connection:
-        if running := connection.scalar(sa.select(EXPERIMENTS.c.name).where(_RUNS)):
-            raise BadInputError(f"experiment {running} is running; end it with `facet ab stop`")
-        if connection.scalar(sa.select(EXPERIMENTS.c.name).where(EXPERIMENTS.c.name == name)):
-            raise BadInputError(f"there was an experiment {name} before; choose another name")
-        states = sa.select(RELEASES.c.version).where(RELEASES.c.state.in_(("live", "retired")))
-        kept = set(connection.scalars(states))
-        if missing := experiment.releases() - kept:
-            there = ", ".join(sorted(kept)) or "none"
-            raise BadInputError(f"release {', '.join(sorted(missing))} is not kept; there are {there}")
-        row = {"name": name, "definition": experiment.model_dump(mode="json"), "started_at": registry_time()}
-        connection.execute(sa.insert(EXPERIMENTS), row)
+    try:
+        with engine.execution_options(isolation_level="SERIALIZABLE").begin() as connection:
+            _insert(connection, experiment)
+    except DBAPIError as error:
+        if not isinstance(error, IntegrityError) and getattr(error.orig, "sqlstate", "") != _CONFLICT:
+            raise
+        raise BadInputError("another experiment was started at the same moment; try again") from error
     return experiment
+
+
+def _insert(connection: sa.Connection, experiment: Experiment) -> None:
+    if connection.scalar(sa.select(EXPERIMENTS.c.name).where(EXPERIMENTS.c.name == experiment.name)):
+        raise BadInputError(f"there was an experiment {experiment.name} before; choose another name")
+    states = sa.select(RELEASES.c.version).where(RELEASES.c.state.in_(("live", "retired")))
+    kept = set(connection.scalars(states))
+    if missing := experiment.releases() - kept:
+        there = ", ".join(sorted(kept)) or "none"
+        raise BadInputError(f"release {', '.join(sorted(missing))} is not kept; there are {there}")
+    row = {
+        "name": experiment.name,
+        "definition": experiment.model_dump(mode="json"),
+        "started_at": registry_time(),
+    }
+    connection.execute(sa.insert(EXPERIMENTS), row)
+    # After the insert, which takes the lock of SQLite: of two that start at once, one sees the other.
+    others = sa.select(EXPERIMENTS.c.name).where(_RUNS, EXPERIMENTS.c.name != experiment.name)
+    if running := connection.scalar(others):
+        raise BadInputError(f"experiment {running} is running; end it with `facet ab stop`")
 
 
 def stop_experiment(engine: sa.Engine) -> str:

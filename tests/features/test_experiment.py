@@ -1,8 +1,10 @@
 """Who gets which arm, and what an experiment may be."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
@@ -85,6 +87,30 @@ def test_one_experiment_runs_at_a_time_and_a_name_is_used_once(registry: sa.Engi
         stop_experiment(registry)
     with pytest.raises(BadInputError, match="choose another name"):
         start_experiment(registry, "first", HALVES)
+
+
+def check_one_of_two_that_start_together_runs(engine: sa.Engine) -> None:
+    """Five times, since they may also come one after the other."""
+
+    def starts(name: str) -> bool:
+        together.wait(timeout=60)
+        try:
+            start_experiment(engine, name, HALVES)
+        except BadInputError:
+            return False
+        return True
+
+    for number in range(5):
+        together = Barrier(2)
+        names = [f"a{number}", f"b{number}"]
+        with ThreadPoolExecutor(2) as threads:
+            started = list(threads.map(starts, names))
+        assert sorted(started) == [False, True]
+        assert stop_experiment(engine) == names[started.index(True)]
+
+
+def test_one_of_two_that_start_together_runs(registry: sa.Engine) -> None:
+    check_one_of_two_that_start_together_runs(registry)
 
 
 @pytest.mark.parametrize(

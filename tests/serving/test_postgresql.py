@@ -18,6 +18,7 @@ from serving.publish import publish, rollback
 from serving.release import VERIFIED, ReleaseWriter
 from serving.settings import ServingSettings
 from tests.features.landing_rows import DAY, land_day, watch
+from tests.features.test_experiment import check_one_of_two_that_start_together_runs
 from tests.postgresql import running_postgresql
 from tests.serving.bundles import write_interests
 from tests.serving.test_offline import check_two_may_hide_the_same_video
@@ -89,6 +90,10 @@ def test_a_registry_of_0_1_gets_the_column_that_it_lacks(on_postgresql: Settings
         connection.execute(sa.text("ALTER TABLE releases DROP COLUMN merge_config"))
     columns = {column["name"] for column in sa.inspect(open_registry(on_postgresql)).get_columns("releases")}
     assert "merge_config" in columns
+
+
+def test_one_of_two_experiments_that_start_together_runs(on_postgresql: Settings) -> None:
+    check_one_of_two_that_start_together_runs(open_registry(on_postgresql))
 
 
 def test_two_may_hide_the_same_video_at_the_same_moment(on_postgresql: Settings) -> None:
