@@ -79,7 +79,11 @@ class _OpenFile:
                 raise OSError(errno.EIO, "another write to the same file failed")
             if self._synced < size:
                 written = self.size
-                os.fsync(self._file)
+                try:
+                    os.fsync(self._file)
+                except OSError:
+                    self._is_lost = True  # Linux drops the pages and says so once: the next fsync succeeds
+                    raise
                 self._synced = written
 
     def close(self) -> None:

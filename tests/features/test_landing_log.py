@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import DiskFullError
+from features.errors import DiskFullError, RetryLaterError
 from features.landing_log import LandingLog, _OpenFile
 from features.schema import WATCHES
 from features.settings import Settings
@@ -175,6 +175,37 @@ def test_nothing_counts_that_was_written_behind_half_a_row(settings: Settings) -
     behind = file.write(b"glued to the half\n")  # another thread, before the file is given up
     with pytest.raises(OSError, match="another write to the same file failed"):
         file.sync(behind)
+
+
+def test_after_a_failed_fsync_nothing_counts_though_the_next_fsync_succeeds(settings: Settings) -> None:
+    file = _OpenFile(settings.spool / WATCHES, DAY)
+    stored = file.write(b"lost\n")
+    disk = os.dup(file._file)
+    reader, writer = os.pipe()
+    os.dup2(writer, file._file)  # a pipe cannot be synced
+    with pytest.raises(OSError, match="Invalid argument"):
+        file.sync(stored)
+    os.dup2(disk, file._file)  # Linux reports a failed write-back once
+    with pytest.raises(OSError, match="another write to the same file failed"):
+        file.sync(stored)  # another thread that waited
+    file.abandon()
+    for handle in (disk, reader, writer):
+        os.close(handle)
+
+
+def test_rows_after_a_failed_fsync_go_to_a_new_file(settings: Settings) -> None:
+    log = LandingLog(settings, WATCHES, clock=Clock())
+    log.append([row("before")])
+    reader, writer = os.pipe()
+    assert log._open
+    os.dup2(writer, log._open._file)
+    with pytest.raises(RetryLaterError, match="Invalid argument; send again"):
+        log.append([row("refused")])
+    log.append([row("after")])
+    log.hand_over(everything=True)
+    assert sorted(landed(settings)) == ["after", "before"]
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_full_disk_refuses_the_rows_and_keeps_those_before(settings: Settings) -> None:
