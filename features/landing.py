@@ -125,7 +125,7 @@ class Landing:
         return file
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file into the landing area, whole or not at all.
+        """Put a file into the landing area, whole or not at all; it is on disk when this returns.
 
         Args:
             name: as that of a ``LandingFile``.
@@ -136,8 +136,13 @@ class Landing:
             return
         folder, _, file = place.rpartition("/")
         self._store.makedirs(folder, exist_ok=True)
-        self._store.pipe_file(f"{folder}/.{file}", content)
-        os.replace(f"{folder}/.{file}", place)
+        hidden = Path(folder) / f".{file}"
+        with hidden.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        hidden.replace(place)
+        sync_folder(hidden.parent)
 
     def take(self, path: Path, name: str) -> None:
         """Move a local file into the landing area, whole or not at all.

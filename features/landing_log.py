@@ -31,6 +31,8 @@ MAX_SECONDS: Final = 60.0
 """A file is closed at this age."""
 MAX_BYTES: Final = 64 * 2**20
 """A file is closed at this size."""
+LEFT_SECONDS: Final = 3600.0
+"""A hidden file of this age was left by a process that was killed before it locked it; no row is in it."""
 SUFFIX: Final = ".jsonl"
 
 
@@ -218,6 +220,8 @@ class LandingLog:
 def _claim(path: Path) -> BinaryIO | None:
     """The file with its lock, or ``None`` where a process still writes it or another hands it over."""
     try:
+        if path.name.startswith(".") and time.time() - path.stat().st_mtime < LEFT_SECONDS:
+            return None  # its process is about to lock it
         file = path.open("r+b")
     except FileNotFoundError:
         return None

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import fsspec
 import pytest
@@ -86,3 +87,22 @@ def test_a_file_replaced_while_it_is_copied_is_read_another_time(settings: Setti
 def test_an_unknown_store_is_named(settings: Settings) -> None:
     with pytest.raises(BadInputError, match="FACET_LANDING_URI=nowhere://x"):
         Landing(settings.model_copy(update={"landing_uri": "nowhere://x"}))
+
+
+def test_a_file_of_another_filesystem_is_on_disk_before_the_original_goes(settings: Settings) -> None:
+    name = f"{WATCHES}/{DAY}/a.jsonl"
+    hidden = (settings.landing / name).with_name(".a.jsonl")
+    hidden.parent.mkdir(parents=True)
+    hidden.symlink_to(os.devnull)  # takes everything and cannot be synced
+    with TemporaryDirectory(
+        dir="/dev/shm"
+    ) as other:  # in memory: another filesystem than the temporary files
+        path = Path(other) / "a.jsonl"
+        path.write_bytes(b"{}\n")
+        with pytest.raises(OSError, match="Invalid argument"):
+            Landing(settings).take(path, name)
+        assert path.exists()
+        hidden.unlink()
+        Landing(settings).take(path, name)
+        assert not path.exists()
+    assert (settings.landing / name).read_bytes() == b"{}\n"

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import DiskFullError, RetryLaterError
-from features.landing_log import LandingLog, _OpenFile
+from features.landing_log import LEFT_SECONDS, LandingLog, _OpenFile
 from features.schema import WATCHES
 from features.settings import Settings
 
@@ -112,6 +113,17 @@ def test_what_a_killed_process_left_is_handed_over_without_its_torn_line(setting
     assert LandingLog(settings, WATCHES).hand_over() == [f"{WATCHES}/{DAY}/left.jsonl"]
     assert landed(settings) == ["kept"]
     assert not list(left.parent.iterdir())
+
+
+def test_a_file_that_is_not_locked_yet_is_left_alone_until_it_is_old(settings: Settings) -> None:
+    new, old = (settings.spool / WATCHES / f".{DAY}.{name}.jsonl" for name in ("new", "old"))
+    new.parent.mkdir(parents=True)
+    new.touch()
+    old.touch()
+    hour_ago = time.time() - LEFT_SECONDS - 1
+    os.utime(old, (hour_ago, hour_ago))
+    assert LandingLog(settings, WATCHES).hand_over(everything=True) == []
+    assert list(new.parent.iterdir()) == [new]
 
 
 def test_the_file_of_a_process_that_lives_is_left_alone(settings: Settings) -> None:
