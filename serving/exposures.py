@@ -29,7 +29,7 @@ from features.schema import (
 from serving.background import Background
 from serving.impressions import ImpressionSink
 from serving.metrics import Metrics
-from serving.result import NO_INTEREST, RecallResult
+from serving.result import RecallResult
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +112,10 @@ class ExposureLog:
 
 
 def _rows(shown: Shown) -> Iterator[str]:
-    """One JSON object per candidate, with the columns of the table of exposures."""
+    """One JSON object per candidate, with the columns of the table of exposures.
+
+    The channel is the first that found it, and the interest is one of that channel.
+    """
     result = shown.result
     common = {
         REQUEST_ID: result.request_id,
@@ -123,11 +126,13 @@ def _rows(shown: Shown) -> Iterator[str]:
     }
     # What all rows share is encoded once: a second of json.dumps per 700 answers otherwise.
     start = json.dumps(common, separators=(",", ":")).removesuffix("}")
-    names = {each.channels[0].channel if each.channels else None for each in result.candidates}
+    names = {first.channel for each in result.candidates for first in each.channels[:1]}
     channels = {name: json.dumps(name) for name in names}
     for rank, candidate in enumerate(result.candidates):
-        interest = "null" if candidate.interest == NO_INTEREST else candidate.interest
-        channel = channels[candidate.channels[0].channel if candidate.channels else None]
+        channel = interest = "null"
+        for first in candidate.channels[:1]:  # the interest of another channel would not be one of this
+            channel = channels[first.channel]
+            interest = str(first.interests[0]) if first.interests else "null"
         yield (
             f'{start},"{VIDEO_ID}":{candidate.video_id},"{RANK}":{rank},'
             f'"{CHANNEL}":{channel},"{INTEREST}":{interest}}}'
