@@ -6,6 +6,7 @@ restart. An arm is another release, another merge of the same release, or, as a 
 
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -163,6 +164,31 @@ def running_experiment(engine: sa.Engine) -> Experiment | None:
     with engine.connect() as connection:
         definition = connection.scalar(sa.select(EXPERIMENTS.c.definition).where(_RUNS))
     return None if definition is None else Experiment.model_validate(definition)
+
+
+def experiment_between(
+    engine: sa.Engine, start: datetime, end: datetime, name: str | None = None
+) -> tuple[Experiment, datetime, datetime]:
+    """The newest experiment that ran in [start, end), or the one named, and the part in which it ran.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    query = sa.select(EXPERIMENTS).order_by(EXPERIMENTS.c.started_at.desc())
+    with engine.connect() as connection:
+        known = connection.execute(query).all()
+    ran = {row.name: f"{row.name} from {row.started_at} to {row.ended_at or 'now'}" for row in known}
+    if name and name not in ran:
+        raise BadInputError(f"there is no experiment {name}; there are {', '.join(ran) or 'none'}")
+    for row in known:
+        began = max(start, row.started_at.replace(tzinfo=UTC))
+        ended = min(end, row.ended_at.replace(tzinfo=UTC)) if row.ended_at else end
+        if name in (None, row.name) and began < ended:
+            return Experiment.model_validate(row.definition), began, ended
+    raise BadInputError(
+        f"no experiment ran between {start.isoformat()} and {end.isoformat()} (UTC: "
+        f"{ran[name] if name else '; '.join(ran.values()) or 'there was none'}); choose other days"
+    )
 
 
 _RUNS: Final = EXPERIMENTS.c.ended_at.is_(None)

@@ -20,6 +20,7 @@ tags_watched     distinct tags among all positives of a user, per user
 Shape letters: U users of one arm, S resamples, C columns, F figures.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,10 +31,12 @@ from jaxtyping import Float
 
 from features.days import day_of
 from features.errors import BadInputError
+from features.experiment import experiment_between
 from features.exposures import watch_days
 from features.history import watches_with_actions
 from features.lake import Lake, connect
 from features.positives import Action
+from features.release import open_registry
 from features.schema import (
     ACTIONS,
     ARM,
@@ -48,6 +51,7 @@ from features.schema import (
     WATCHES,
 )
 from features.settings import Settings
+from features.sql import literal
 from training.intervals import LEVEL, NUM_RESAMPLES, SEED
 
 USERS_PER_BLOCK: Final = 10_000
@@ -89,28 +93,39 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All arms by name, and who was left out."""
+    """All arms of one experiment by name, and who was left out."""
 
+    experiment: str
+    start: datetime
+    end: datetime
+    """When it ran, within the span that was asked for."""
     arms: tuple[Arm, ...]
     num_mixed_users: int
     """Users with exposures of several arms; they count in none."""
 
 
-def ab_report(start: datetime, end: datetime, *, settings: Settings, control: str | None = None) -> Report:
-    """Compare the arms of the exposures in [start, end); watches may come up to a day later.
+def ab_report(
+    start: datetime, end: datetime, *, settings: Settings, name: str | None = None, control: str | None = None
+) -> Report:
+    """Compare the arms of an experiment by its exposures in [start, end); watches may come up to a day later.
+
+    Exposures name the arm alone, so those of before the experiment began and after its end are left out.
 
     Args:
+        name: of the experiment; by default the newest that ran in the span.
         control: arm that the others are compared with; by default the first by name.
 
     Raises:
-        BadInputError: no exposures of an arm, or none of ``control``.
+        BadInputError: no such experiment in the span, no exposures of its arms, or none of ``control``.
     """
+    experiment, start, end = experiment_between(open_registry(settings), start, end, name)
     connection = connect()
-    _read(connection, Lake(settings), start, end, settings)
+    _read(connection, [arm.name for arm in experiment.arms], start, end, settings)
     [(num_mixed,)] = connection.sql(f"SELECT count(*) FROM ({_MIXED})").fetchall()
     per_arm = _per_user(connection)
     if not per_arm:
-        raise BadInputError(f"no exposures of an arm between {start.isoformat()} and {end.isoformat()}")
+        span = f"between {start.isoformat()} and {end.isoformat()}"
+        raise BadInputError(f"no exposures of an arm of {experiment.name} {span}; are those days ingested?")
     control = control or min(per_arm)
     if control not in per_arm:
         raise BadInputError(f"no exposures of arm {control!r}; there are {', '.join(sorted(per_arm))}")
@@ -123,7 +138,7 @@ def ab_report(start: datetime, end: datetime, *, settings: Settings, control: st
         own = _ratios(sums[None])[0], _ratios(samples[name])
         arms.append(_arm(name, sums, own, base))
         base = base or own
-    return Report(tuple(arms), int(num_mixed))
+    return Report(experiment.name, start, end, tuple(arms), int(num_mixed))
 
 
 def _arm(name: str, sums: Float[np.ndarray, " C"], own: Ratios, base: Ratios | None) -> Arm:
@@ -160,9 +175,14 @@ _MIXED: Final = f"SELECT {USER_ID} FROM exposures GROUP BY {USER_ID} HAVING coun
 
 
 def _read(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, start: datetime, end: datetime, settings: Settings
+    connection: duckdb.DuckDBPyConnection,
+    arms: Iterable[str],
+    start: datetime,
+    end: datetime,
+    settings: Settings,
 ) -> None:
     """Tables ``exposures`` (one row per answer and video, with what was done) and ``videos``."""
+    lake = Lake(settings)
     last = day_of(end - timedelta(microseconds=1))
     shown_days = [day for day in lake.day_counts(EXPOSURES) if day_of(start) <= day <= last]
     played_days = {day for shown in shown_days for day in watch_days(shown)}
@@ -174,7 +194,7 @@ def _read(
     watches_with_actions(played, connection.table("videos"), settings.rule).create("actions")
     exposures = lake.scan(connection, EXPOSURES, shown_days)
     exposures.filter(
-        f"{ARM} IS NOT NULL AND {EVENT_TIME} >= TIMESTAMPTZ '{start.isoformat()}' "
+        f"{ARM} IN ({', '.join(map(literal, arms))}) AND {EVENT_TIME} >= TIMESTAMPTZ '{start.isoformat()}' "
         f"AND {EVENT_TIME} < TIMESTAMPTZ '{end.isoformat()}'"
     ).create_view("asked")
     connection.execute(

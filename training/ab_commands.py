@@ -46,16 +46,18 @@ def stop(as_json: JsonFlag = False) -> None:
 @app.command("report")
 def show_report(
     days: Annotated[str, typer.Option(metavar="A..B", help="days, or two ISO times with offset")],
+    name: Annotated[str | None, typer.Argument(help="of the experiment; the newest of these days")] = None,
     control: Annotated[str | None, typer.Option(help="arm to compare with; the first by name")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare the arms of an experiment by what their exposures led to, with 95% intervals."""
+    """Compare the arms of one experiment by what their exposures led to, with 95% intervals."""
     from training.ab import ab_report
 
-    found = ab_report(*parse_span(days), settings=Settings(), control=control)
+    found = ab_report(*parse_span(days), settings=Settings(), name=name, control=control)
     if as_json:
         report(dataclasses.asdict(found), as_json)
         return
+    out.print(f"experiment {found.experiment}, {found.start.isoformat()} to {found.end.isoformat()}")
     for arm in found.arms:
         out.print(f"{arm.name}: {arm.num_users} users, {arm.num_answers} answers, {arm.num_exposures} shown")
         table = Table("figure", "value", "interval", "against the first", box=None)
