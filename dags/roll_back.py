@@ -1,8 +1,8 @@
 """Make an earlier release live again, by hand, when the one that serves turns out bad.
 
-**What.** Chooses the release, by default the one that was published before the live one, or the param
-`version`; then the release pointer flips to it in one step. Serving follows within seconds. The operations
-page shows the releases that are kept.
+**What.** Chooses the release, by default the one that the live one replaced, or the param `version`; then the
+release pointer flips to it in one step. Serving follows within seconds. The operations page shows the
+releases that are kept.
 
 **Why it is safe.** Nothing is built: the collections of kept releases are there. The release is chosen once:
 a task that was killed and runs again goes back no further. The next `publish_release` still publishes: pause
@@ -23,7 +23,9 @@ from dags.tasks import step
     schedule=None,
     catchup=False,
     max_active_runs=1,
-    params={"version": Param(None, type=["null", "string"], description="release; else the one before")},
+    params={
+        "version": Param(None, type=["null", "string"], description="else what the live release replaced")
+    },
     doc_md=__doc__,
     tags=["facet", "release"],
     owner_links=owner_links(),

@@ -29,6 +29,7 @@ RELEASES: Final = sa.Table(
     sa.Column("created_by", sa.String(64), nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("merge_config", sa.JSON),  # null in releases of 0.1: the defaults
+    sa.Column("replaced", sa.String(64)),  # what was live when it was published; null: nothing, or not noted
 )
 POINTER: Final = sa.Table(
     "release_pointer",
@@ -63,13 +64,14 @@ def registry_time() -> datetime:
 
 
 def open_registry(settings: Settings) -> sa.Engine:
-    """Connect to the registry and create what is missing: tables, and columns that 0.1 did not have."""
+    """Connect to the registry and create what is missing: tables, and columns that older ones lack."""
     if settings.database.startswith("sqlite"):
         settings.root.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(settings.database)
     for table in METADATA.sorted_tables:
         _unless_another_did(partial(_has_table, engine, table), partial(table.create, engine))
-    _unless_another_did(partial(_has_merge_config, engine), partial(_add_merge_config, engine))
+        for column in _missing_columns(engine, table):
+            _unless_another_did(partial(_has_column, engine, column), partial(_add_column, engine, column))
     return engine
 
 
@@ -108,13 +110,16 @@ def _has_table(engine: sa.Engine, table: sa.Table) -> bool:
     return sa.inspect(engine).has_table(table.name)
 
 
-def _has_merge_config(engine: sa.Engine) -> bool:
-    columns = sa.inspect(engine).get_columns(RELEASES.name)
-    return any(column["name"] == RELEASES.c.merge_config.name for column in columns)
+def _missing_columns(engine: sa.Engine, table: sa.Table) -> list[sa.Column]:
+    there = {column["name"] for column in sa.inspect(engine).get_columns(table.name)}
+    return [column for column in table.columns if column.name not in there]
 
 
-def _add_merge_config(engine: sa.Engine) -> None:
-    column = RELEASES.c.merge_config
+def _has_column(engine: sa.Engine, column: sa.Column) -> bool:
+    return column.name not in {missing.name for missing in _missing_columns(engine, column.table)}
+
+
+def _add_column(engine: sa.Engine, column: sa.Column) -> None:
     kind = column.type.compile(engine.dialect)
     with engine.begin() as connection:
-        connection.execute(sa.text(f"ALTER TABLE {RELEASES.name} ADD COLUMN {column.name} {kind}"))
+        connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))

@@ -49,7 +49,9 @@ def publish(
 
 @app.command()
 def rollback(
-    version: Annotated[str | None, typer.Argument(help="a kept release; the one before if unset")] = None,
+    version: Annotated[
+        str | None, typer.Argument(help="a kept release; what the live one replaced if unset")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make an earlier release the current one."""

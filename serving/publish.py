@@ -25,7 +25,7 @@ from features.merge_config import DEFAULT_MERGE, INTERESTS, POPULAR, MergeConfig
 from features.overlay import KINDS_WITH_ITEMS, read_snapshot
 from features.release import Release, current_release, open_registry
 from features.settings import Settings
-from features.task_metrics import VERIFIED_RECALL, record, recorded
+from features.task_metrics import VERIFIED_RECALL, record, recorded, recording
 from serving.collection import collection_name, count_rows, drop_collections, point_alias
 from serving.embedded import is_listening, milvus_server
 from serving.errors import (
@@ -154,14 +154,13 @@ def choose_rollback(version: str | None = None, *, settings: Settings | None = N
     return target
 
 
-@recorded("rollback")
 def rollback(
     version: str | None = None,
     *,
     settings: Settings | None = None,
     serving_settings: ServingSettings | None = None,
 ) -> str:
-    """Make ``version``, or the release before the live one, live again; return its version.
+    """Make ``version``, or else what the live release replaced, live again; return its version.
 
     Raises:
         NoReleaseError: nothing is live.
@@ -169,7 +168,12 @@ def rollback(
         PublishConflictError: the pointer moved meanwhile.
     """
     settings, serving_settings = settings or Settings(), serving_settings or ServingSettings()
-    target = choose_rollback(version, settings=settings)
+    target = choose_rollback(version, settings=settings)  # a version that was mistyped is no failed rollback
+    with recording("rollback", settings):
+        return _roll_back(target, settings, serving_settings)
+
+
+def _roll_back(target: str, settings: Settings, serving_settings: ServingSettings) -> str:
     engine = open_registry(settings)
     writer, live = ReleaseWriter(engine), current_release(engine)
     assert live is not None, "or there was nothing to choose"
@@ -183,7 +187,7 @@ def rollback(
                 f"Milvus has lost collection {collection!r} of release {target}; publish it again"
             )
     if target != live.version:
-        writer.flip(target, expected_revision=live.revision)
+        writer.flip(target, expected_revision=live.revision, is_rollback=True)
         log.info("release rolled back", version=target, before=live.version)
     else:
         log.info("release is live already", version=target)
@@ -287,7 +291,7 @@ class Publication:
     def _finish(self, version: str, collections: Mapping[str, str]) -> None:
         """Everything after the flip; running it again changes nothing."""
         _point_alias(self._connection, collections[INTERESTS])
-        kept = self._writer.retire_old(version, self._live.version if self._live else None)
+        kept = self._writer.retire_old(version)
         dropped = drop_collections(self._connection, self._writer.unused_collections())
         gone = sorted(set(self._writer.unused_bundles()) & set(self._store.registered_bundles()))
         for bundle in gone:

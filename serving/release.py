@@ -45,6 +45,8 @@ class Entry:
     bundles: dict[str, str]
     collections: dict[str, str]
     created_at: datetime
+    replaced: str | None
+    """What was live when it was published; ``None`` if nothing was, or nobody noted it."""
 
 
 class ReleaseWriter:
@@ -90,11 +92,12 @@ class ReleaseWriter:
                 .values(state=state, reason=reason)
             )
 
-    def flip(self, version: str, *, expected_revision: int) -> None:
+    def flip(self, version: str, *, expected_revision: int, is_rollback: bool = False) -> None:
         """Make a servable release live in one transaction and retire the one before it.
 
         Args:
             expected_revision: of the pointer as the caller saw it; 0 before the first release.
+            is_rollback: what ``version`` replaced when it was published stays what it goes back to.
 
         Raises:
             PublishConflictError: the pointer moved meanwhile, or the release is no longer servable.
@@ -102,14 +105,12 @@ class ReleaseWriter:
         try:
             with self._engine.begin() as connection:
                 self._move_pointer(connection, version, expected_revision)
-                retired = sa.update(RELEASES).where(RELEASES.c.state == LIVE).values(state=RETIRED)
-                connection.execute(retired)
-                lives = (
-                    sa.update(RELEASES)
-                    .where(RELEASES.c.version == version, RELEASES.c.state.in_(SERVABLE))
-                    .values(state=LIVE, reason=None)
-                )
-                if connection.execute(lives).rowcount != 1:
+                is_live, values = RELEASES.c.state == LIVE, {"state": LIVE, "reason": None}
+                if not is_rollback:
+                    values["replaced"] = connection.scalar(sa.select(RELEASES.c.version).where(is_live))
+                connection.execute(sa.update(RELEASES).where(is_live).values(state=RETIRED))
+                is_meant = sa.and_(RELEASES.c.version == version, RELEASES.c.state.in_(SERVABLE))
+                if connection.execute(sa.update(RELEASES).where(is_meant).values(values)).rowcount != 1:
                     raise PublishConflictError(
                         f"release {version} is not servable; publish its bundles again"
                     )
@@ -124,32 +125,32 @@ class ReleaseWriter:
             return [Entry(*row) for row in connection.execute(query)]
 
     def rollback_target(self, live: str, version: str | None) -> str:
-        """The release to go back to: ``version``, or else what was published last before the live one.
+        """The release to go back to: ``version``, or else the next kept one in the line of the live one.
 
         Raises:
             RollbackError: there is none, or its collections are gone; the text names those that can be had.
         """
-        entries = {entry.version: entry for entry in self.entries()}
-        retired = [entry for entry in entries.values() if entry.state == RETIRED]
+        entries = self.entries()
+        retired = [entry.version for entry in entries if entry.state == RETIRED]
         if version is None:
-            older = [entry for entry in retired if entry.created_at < entries[live].created_at]
-            version = older[0].version if older else None
-        if version is None or version not in {live, *(entry.version for entry in retired)}:
-            names = ", ".join(entry.version for entry in retired) or "none"
+            version = next((older for older in _line(entries, live) if older in retired), None)
+        if version is None or version not in {live, *retired}:
+            names = ", ".join(retired) or "none"
             raise RollbackError(
                 f"cannot go back to {version or 'an older release'}: the releases kept are {names}"
             )
         return version
 
-    def retire_old(self, live: str, previous: str | None) -> list[str]:
+    def retire_old(self, live: str) -> list[str]:
         """Mark as ``dropped`` what is not kept, and return the versions that are.
 
-        Kept are the live release, the one it replaced, and those published last; never more than
-        ``KEPT_RELEASES``, but for those of a running experiment. A release that is marked cannot go live any
-        more, so its collections may go.
+        Kept are the live release, the one it replaced, the one that this one replaced and so on, and those
+        published last; never more than ``KEPT_RELEASES``, but for those of a running experiment. A release
+        that is marked cannot go live any more, so its collections may go.
         """
         entries = self.entries()
-        order = [live, *([previous] if previous else []), *(e.version for e in entries if e.state == RETIRED)]
+        retired = [entry.version for entry in entries if entry.state == RETIRED]
+        order = [live, *(older for older in _line(entries, live) if older in retired), *retired]
         experiment = running_experiment(self._engine)
         on_trial = sorted(experiment.releases()) if experiment else []
         kept = list(dict.fromkeys([*list(dict.fromkeys(order))[:KEPT_RELEASES], *on_trial]))
@@ -180,6 +181,29 @@ class ReleaseWriter:
         )
         if moved.rowcount != 1:
             raise _conflict(expected_revision)
+
+
+def _line(entries: list[Entry], version: str) -> list[str]:
+    """What ``version`` replaced, what that one replaced and so on, kept or not: the way of rollbacks.
+
+    Args:
+        entries: the one that was published last first.
+    """
+    line = [next(entry for entry in entries if entry.version == version)]
+    while before := _before(line[-1], entries):
+        line.append(before)
+    return [entry.version for entry in line[1:]]
+
+
+def _before(entry: Entry, entries: list[Entry]) -> Entry | None:
+    """What it replaced, unless that was published again since: nothing leads forward.
+
+    Where it is not noted, the kept release that was published last before it.
+    """
+    older = [each for each in entries if each.created_at < entry.created_at]
+    if entry.replaced is None:
+        return next((each for each in older if each.state == RETIRED), None)
+    return next((each for each in older if each.version == entry.replaced), None)
 
 
 def _unused(named: Iterable[tuple[str, dict[str, str]]]) -> list[str]:

@@ -22,6 +22,7 @@ from tests.features.test_experiment import check_one_of_two_that_start_together_
 from tests.postgresql import running_postgresql
 from tests.serving.bundles import write_interests
 from tests.serving.test_offline import check_two_may_hide_the_same_video
+from tests.serving.test_release import check_rollback_leads_to_what_was_replaced
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 NUM_PUBLISHERS = 3
@@ -84,12 +85,16 @@ def test_no_flip_of_publishers_that_compete_is_lost_or_counted_twice(on_postgres
     assert sorted(states) == ["live"] + ["retired"] * (NUM_PUBLISHERS * NUM_FLIPS - 1)
 
 
-def test_a_registry_of_0_1_gets_the_column_that_it_lacks(on_postgresql: Settings) -> None:
+def test_a_registry_of_0_1_gets_the_columns_that_it_lacks(on_postgresql: Settings) -> None:
     engine = open_registry(on_postgresql)
     with engine.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE releases DROP COLUMN merge_config"))
+        connection.execute(sa.text("ALTER TABLE releases DROP COLUMN merge_config, DROP COLUMN replaced"))
     columns = {column["name"] for column in sa.inspect(open_registry(on_postgresql)).get_columns("releases")}
-    assert "merge_config" in columns
+    assert {"merge_config", "replaced"} <= columns
+
+
+def test_what_a_release_replaced_is_noted_where_rollback_looks(on_postgresql: Settings) -> None:
+    check_rollback_leads_to_what_was_replaced(on_postgresql)
 
 
 def test_one_of_two_experiments_that_start_together_runs(on_postgresql: Settings) -> None:

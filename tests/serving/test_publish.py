@@ -194,6 +194,20 @@ def test_stopped_after_any_step_a_release_is_live_and_a_second_run_finishes(
     assert collections(milvus) == ["videos_tiny_v1", "videos_tiny_v2"]
 
 
+def test_stopped_after_the_flip_the_release_that_was_replaced_is_kept_as_if_undisturbed(
+    settings: Settings, milvus: ServingSettings
+) -> None:
+    paths = [write_interests(settings, name) for name in ("v1", "v2", "v3", "v4")]
+    good, *_ = (publish([path], settings=settings, serving_settings=milvus) for path in paths[:3])
+    rollback(good, settings=settings, serving_settings=milvus)
+    with pytest.raises(Killed):
+        publish([paths[3]], settings=settings, serving_settings=milvus, on_step=die_at("flipped"))
+    publish([paths[3]], settings=settings, serving_settings=milvus)
+    assert states(settings) == ["live", "retired", "dropped", "retired"]
+    assert collections(milvus) == ["videos_tiny_v1", "videos_tiny_v3", "videos_tiny_v4"]
+    assert rollback(settings=settings, serving_settings=milvus) == good
+
+
 @pytest.mark.parametrize("rows", [slice(0, 2), slice(None, None, -1)], ids=["half of it", "other vectors"])
 def test_a_collection_that_no_release_vouches_for_is_built_again(
     settings: Settings, milvus: ServingSettings, rows: slice

@@ -3,8 +3,9 @@
 import threading
 
 import pytest
+import sqlalchemy as sa
 
-from features.release import current_release, open_registry
+from features.release import RELEASES, current_release, open_registry
 from features.settings import Settings
 from serving.errors import PublishConflictError, RollbackError
 from serving.release import DROPPED, FAILED, VERIFIED, ReleaseWriter
@@ -15,6 +16,14 @@ def verified(settings: Settings, *versions: str) -> ReleaseWriter:
     for version in versions:
         writer.begin(version, bundles={"interests": version}, collections={}, created_by="test")
         writer.set_state(version, VERIFIED)
+    return writer
+
+
+def published(settings: Settings, *versions: str, revision: int = 0) -> ReleaseWriter:
+    """Each built, verified and made live, from that revision of the pointer on."""
+    for number, version in enumerate(versions):
+        writer = verified(settings, version)
+        writer.flip(version, expected_revision=revision + number)
     return writer
 
 
@@ -88,23 +97,63 @@ def test_the_live_release_cannot_be_marked_as_anything_else(settings: Settings) 
 
 
 def test_rollback_skips_releases_that_were_published_after_the_live_one(settings: Settings) -> None:
-    writer = verified(settings, "r1", "r2", "r3")
-    for revision, version in enumerate(("r1", "r2", "r3", "r2")):
-        writer.flip(version, expected_revision=revision)
+    writer = published(settings, "r1", "r2", "r3")
+    writer.flip("r2", expected_revision=3, is_rollback=True)
     assert writer.rollback_target("r2", None) == "r1"  # not r3, which was just rolled back from
     assert writer.rollback_target("r2", "r3") == "r3"
     with pytest.raises(RollbackError, match="cannot go back to r9: the releases kept are r3, r1"):
         writer.rollback_target("r2", "r9")
 
 
+def after_bad_releases(settings: Settings) -> ReleaseWriter:
+    """r2 and r3 were bad, so r1 served again until r4 came."""
+    writer = published(settings, "r1", "r2", "r3")
+    writer.flip("r1", expected_revision=3, is_rollback=True)
+    return published(settings, "r4", revision=4)
+
+
+def test_rollback_leads_to_the_release_that_was_replaced_and_not_to_the_bad_one(settings: Settings) -> None:
+    check_rollback_leads_to_what_was_replaced(settings)
+
+
+def check_rollback_leads_to_what_was_replaced(settings: Settings) -> None:
+    writer = after_bad_releases(settings)
+    assert writer.rollback_target("r4", None) == "r1"
+    writer.flip("r1", expected_revision=5, is_rollback=True)
+    with pytest.raises(RollbackError, match="an older release: the releases kept are r4, r3, r2"):
+        writer.rollback_target("r1", None)
+
+
+def test_rollback_after_rollback_leads_past_a_bad_release(settings: Settings) -> None:
+    after_bad_releases(settings)
+    writer = published(settings, "r5", revision=5)
+    assert writer.retire_old("r5") == ["r5", "r4", "r1"]
+    writer.flip("r4", expected_revision=6, is_rollback=True)
+    assert writer.rollback_target("r4", None) == "r1"
+
+
+def test_a_release_that_is_published_again_leads_no_rollback_in_a_circle(settings: Settings) -> None:
+    published(settings, "r1", "r2", "r3")
+    writer = published(settings, "r1", revision=3)
+    assert [writer.rollback_target(live, None) for live in ("r1", "r3")] == ["r3", "r2"]
+    with pytest.raises(RollbackError, match="cannot go back to an older release"):
+        writer.rollback_target("r2", None)  # it replaced r1, which is the newest now
+
+
+def test_where_nobody_noted_what_was_replaced_the_last_one_published_counts(settings: Settings) -> None:
+    writer = after_bad_releases(settings)
+    with open_registry(settings).begin() as connection:
+        connection.execute(sa.update(RELEASES).values(replaced=None))  # as a registry of 0.1 gets the column
+    assert writer.rollback_target("r4", None) == "r3"
+    assert writer.retire_old("r4") == ["r4", "r3", "r2"]
+
+
 def test_the_release_that_was_replaced_is_kept_even_if_it_is_old(settings: Settings) -> None:
-    # Back on r1 after r2, r3, r4; then r5: kept are r5, r1 which it replaced, and the newest other, r4.
-    writer = verified(settings, "r1", "r2", "r3", "r4", "r5")
-    for revision, version in enumerate(("r1", "r2", "r3", "r4", "r1", "r5")):
-        writer.flip(version, expected_revision=revision)
-    assert writer.retire_old("r5", "r1") == ["r5", "r1", "r4"]
+    # Kept are r4, r1 which it replaced, and the newest other, r3.
+    writer = after_bad_releases(settings)
+    assert writer.retire_old("r4") == ["r4", "r1", "r3"]
     states = {entry.version: entry.state for entry in writer.entries()}
-    assert states == {"r1": "retired", "r2": "dropped", "r3": "dropped", "r4": "retired", "r5": "live"}
+    assert states == {"r1": "retired", "r2": "dropped", "r3": "retired", "r4": "live"}
 
 
 def test_a_release_that_went_live_meanwhile_is_not_dropped(settings: Settings) -> None:
@@ -114,8 +163,8 @@ def test_a_release_that_went_live_meanwhile_is_not_dropped(settings: Settings) -
         writer.begin(version, bundles={}, collections={"interests": f"videos_{version}"}, created_by="test")
         writer.set_state(version, VERIFIED)
         writer.flip(version, expected_revision=revision)
-    writer.flip("r1", expected_revision=5)
-    writer.retire_old("r5", "r4")
+    writer.flip("r1", expected_revision=5, is_rollback=True)
+    writer.retire_old("r5")
     assert live_version(settings) == "r1"
     assert writer.unused_collections() == ["videos_r2"]
 
