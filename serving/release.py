@@ -32,6 +32,8 @@ SERVABLE: Final = (VERIFIED, LIVE, RETIRED)
 """States in which the collections of a release are complete."""
 UNSERVABLE: Final = (FAILED, DROPPED)
 """States that end only when the bundles are published again."""
+COMES_FROM: Final = {VERIFIED: (BUILDING,), FAILED: (BUILDING,), DROPPED: (BUILDING, VERIFIED, RETIRED)}
+"""What a release must be in to be moved to each state; ``begin`` and ``flip`` make the others."""
 KEPT_RELEASES: Final = 3
 POINTER_ID: Final = 1
 
@@ -68,7 +70,11 @@ class ReleaseWriter:
         created_by: str,
         merge: MergeConfig = DEFAULT_MERGE,
     ) -> None:
-        """Register a release as ``building``, before anything of it is built; also a failed one again."""
+        """Register a release as ``building``, before anything of it is built; also a failed one again.
+
+        One whose collections are complete stays what it is until the flip: whatever comes of publishing it
+        again, it can be gone back to, and its collections are not built anew under those who search them.
+        """
         row = {
             "state": BUILDING,
             "bundles": bundles,
@@ -79,16 +85,18 @@ class ReleaseWriter:
             "merge_config": merge.model_dump(),
         }
         with self._engine.begin() as connection:
-            again = sa.update(RELEASES).where(RELEASES.c.version == version).values(row)
-            if not connection.execute(again).rowcount:
+            is_it = RELEASES.c.version == version
+            again = sa.update(RELEASES).where(is_it, RELEASES.c.state.not_in(SERVABLE)).values(row)
+            is_there = sa.select(sa.exists().where(is_it))
+            if not connection.execute(again).rowcount and not connection.scalar(is_there):
                 connection.execute(sa.insert(RELEASES).values(version=version, **row))
 
     def set_state(self, version: str, state: str, *, reason: str | None = None) -> None:
-        """Move a release that is not live to another state."""
+        """Move a release to another state, if it is in one that this may follow."""
         with self._engine.begin() as connection:
             connection.execute(
                 sa.update(RELEASES)
-                .where(RELEASES.c.version == version, RELEASES.c.state != LIVE)
+                .where(RELEASES.c.version == version, RELEASES.c.state.in_(COMES_FROM[state]))
                 .values(state=state, reason=reason)
             )
 
@@ -97,7 +105,7 @@ class ReleaseWriter:
 
         Args:
             expected_revision: of the pointer as the caller saw it; 0 before the first release.
-            is_rollback: what ``version`` replaced when it was published stays what it goes back to.
+            is_rollback: nothing is published, so its place among the releases stays as it was.
 
         Raises:
             PublishConflictError: the pointer moved meanwhile, or the release is no longer servable.
@@ -105,9 +113,11 @@ class ReleaseWriter:
         try:
             with self._engine.begin() as connection:
                 self._move_pointer(connection, version, expected_revision)
-                is_live, values = RELEASES.c.state == LIVE, {"state": LIVE, "reason": None}
+                is_live, values = RELEASES.c.state == LIVE, dict[str, object](state=LIVE, reason=None)
                 if not is_rollback:
                     values["replaced"] = connection.scalar(sa.select(RELEASES.c.version).where(is_live))
+                    is_again = RELEASES.c.state == RETIRED
+                    values["created_at"] = sa.case((is_again, registry_time()), else_=RELEASES.c.created_at)
                 connection.execute(sa.update(RELEASES).where(is_live).values(state=RETIRED))
                 is_meant = sa.and_(RELEASES.c.version == version, RELEASES.c.state.in_(SERVABLE))
                 if connection.execute(sa.update(RELEASES).where(is_meant).values(values)).rowcount != 1:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from features.bundle import ITEM_VECTORS, open_bundle
 from features.errors import BadInputError, BundleError
@@ -310,6 +311,26 @@ def test_a_failed_verification_marks_the_release_and_leaves_the_live_one(
     assert (live(settings).version, states(settings)) == (old, ["failed", "live"])
     publish([bundle], settings=settings, serving_settings=milvus)
     assert states(settings) == ["live", "retired"]
+
+
+def test_a_kept_release_survives_that_it_is_published_again_in_vain(
+    settings: Settings, milvus: ServingSettings
+) -> None:
+    paths = [write_interests(settings, name) for name in ("v1", "v2")]
+    old, new = (publish([path], settings=settings, serving_settings=milvus) for path in paths)
+    too_slow = milvus.model_copy(update={"publish_max_search_ms": 1e-6})
+    with pytest.raises(VerificationError, match="publish again when Milvus is less busy"):
+        publish([paths[0]], settings=settings, serving_settings=too_slow)
+    with pytest.raises(Killed):
+        publish([paths[0]], settings=settings, serving_settings=milvus, on_step=die_at("built"))
+    assert (live(settings).version, states(settings)) == (new, ["live", "retired"])
+    assert choose_rollback(settings=settings) == old
+    with capture_logs() as logs:
+        publish([paths[0]], settings=settings, serving_settings=milvus)
+    upserted = [line["upserted"] for line in logs if line["event"] == "collection filled"]
+    assert upserted == [0]  # not built again: an arm may search it
+    assert live(settings).version == old
+    assert rollback(settings=settings, serving_settings=milvus) == new
 
 
 def test_a_wrong_vector_fails_verification(settings: Settings, milvus: ServingSettings) -> None:

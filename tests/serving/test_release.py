@@ -81,19 +81,31 @@ def test_of_many_flips_that_saw_the_same_revision_one_wins(settings: Settings) -
 
 
 def test_only_a_servable_release_goes_live(settings: Settings) -> None:
-    writer = verified(settings, "r1", "r2")
-    writer.flip("r1", expected_revision=0)
+    writer = published(settings, "r1")
+    writer.begin("r2", bundles={}, collections={}, created_by="test")
     writer.set_state("r2", FAILED, reason="a vector was wrong")
     with pytest.raises(PublishConflictError, match="r2 is not servable"):
         writer.flip("r2", expected_revision=1)
     assert live_version(settings) == "r1"
 
 
-def test_the_live_release_cannot_be_marked_as_anything_else(settings: Settings) -> None:
-    writer = verified(settings, "r1")
-    writer.flip("r1", expected_revision=0)
-    writer.set_state("r1", FAILED)
+@pytest.mark.parametrize("state", [VERIFIED, FAILED, DROPPED])
+def test_the_live_release_cannot_be_marked_as_anything_else(settings: Settings, state: str) -> None:
+    writer = published(settings, "r1")
+    writer.begin("r1", bundles={}, collections={}, created_by="test")
+    writer.set_state("r1", state)
     assert [entry.state for entry in writer.entries()] == ["live"]
+
+
+def test_a_kept_release_that_is_published_again_in_vain_can_still_be_gone_back_to(settings: Settings) -> None:
+    writer = published(settings, "r1", "r2")
+    before = writer.entries()
+    writer.begin("r1", bundles={}, collections={}, created_by="test")
+    for state in (FAILED, VERIFIED):
+        assert writer.entries() == before
+        assert writer.rollback_target("r2", None) == "r1"
+        assert writer.retire_old("r2") == ["r2", "r1"]
+        writer.set_state("r1", state)
 
 
 def test_rollback_skips_releases_that_were_published_after_the_live_one(settings: Settings) -> None:
