@@ -62,6 +62,7 @@ def test_a_pushed_watch_is_in_the_next_history_and_is_not_shown_again(home: Sett
     untouched = store.lookup(2)
     assert untouched is not None
     assert untouched.feature_time == end_of(DAY)
+    assert materialize([DAY], settings=home) == DAY, "offline rows need not hold what was watched since"
 
 
 def test_the_daily_ingest_of_pushed_watches_counts_them_once(home: Settings) -> None:
