@@ -199,7 +199,7 @@ def judged(
     """One line per way."""
     users, length = targets.keys, bundle.manifest.history_length
     histories = past.histories.histories(users)
-    interests, judgements = {}, {}
+    interests, judgements, indexed = {}, {}, live.indexed
     for name in WAYS:
         reading = readings[name]
         extract = exported_extractor(reading.program)
@@ -208,10 +208,10 @@ def judged(
         ranker = InterestRanker(
             extract,
             reading.vocabulary,
-            live.indexed.vectors,
+            indexed.vectors,
             history_length=length,
             pruner=Pruner.of(ActivationTable(bundle.activation, bundle.manifest.num_interests)),
-            searched=Vocabulary(live.indexed.video_ids),
+            searched=Vocabulary(indexed.video_ids),
         )
         judgements[name] = judge(ranker, past, targets, catalogue)
     lines: list[dict[str, object]] = []

@@ -175,9 +175,13 @@ class LiveItems:
         nothing = np.zeros((1, self.bundle.manifest.dim), dtype=np.float32)
         return np.concatenate([self.bundle.vectors, self._new_vectors(), nothing])[self._vector_places]
 
-    @cached_property
+    @property
     def indexed(self) -> "IndexedVideos":
-        """What the collection of the bundle holds."""
+        """What the collection of the bundle holds. It keeps what it works out: take it once.
+
+        Not kept here, as it refers to this: in a circle both would outlive their release, since serving
+        freezes the heap (``serving/run.py``) and the collector then frees no circle of before.
+        """
         return IndexedVideos(self)
 
     def _new_vectors(self) -> Float32[np.ndarray, "C D"]:

@@ -266,11 +266,12 @@ class Publication:
             live = items_of_today(bundle, snapshot, self._settings)
             fill_collection(self._connection, live, timeout_seconds=self._timeout, rebuild=name in rebuild)
             self._on_step("built")
+            videos = live.indexed
             found = verify_collection(
                 self._connection,
                 collection,
-                live.indexed,
-                sampled_queries(bundle, live.indexed, self._settings),
+                videos,
+                sampled_queries(bundle, videos, self._settings),
                 timeout_seconds=self._timeout,
                 max_search_ms=self._max_search_ms,
             )

@@ -15,6 +15,7 @@ from features.live_items import LiveItems
 from features.overlay import KINDS_WITH_ITEMS, Snapshot, drop_overlays, read_snapshot, renew_overlay
 from features.release import open_registry
 from features.settings import Settings
+from features.task_metrics import recorded
 from serving.collection import build_collection, collection_name, count_rows
 from serving.embedded import milvus_server
 from serving.milvus import MilvusConnection
@@ -38,6 +39,7 @@ class Renewal:
     """What the collection of each bundle, ``<model>/<version>``, needed."""
 
 
+@recorded("renew_catalogue")
 def renew_catalogue(
     day: str | None = None,
     *,
@@ -68,11 +70,12 @@ def renew_catalogue(
             timeout = serving_settings.publish_timeout_seconds
             done = {}
             for name, bundle in kept.items():
-                videos = items_of_today(bundle, snapshot, settings)
-                done[name] = fill_collection(connection, videos, timeout_seconds=timeout, on_batch=on_batch)
+                live = items_of_today(bundle, snapshot, settings)
+                done[name] = fill_collection(connection, live, timeout_seconds=timeout, on_batch=on_batch)
+                videos = live.indexed
                 collection = collection_name(bundle.manifest)
-                queries = sampled_queries(bundle, videos.indexed, settings)
-                verify_collection(connection, collection, videos.indexed, queries, timeout_seconds=timeout)
+                queries = sampled_queries(bundle, videos, settings)
+                verify_collection(connection, collection, videos, queries, timeout_seconds=timeout)
     return Renewal(snapshot.day, done)
 
 

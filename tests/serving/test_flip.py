@@ -2,17 +2,22 @@
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from benchmarks.flip import flips_under_load
 from benchmarks.two_releases import EVEN, ODD, push_users, served, write_bundle
-from features.bundle import open_bundle
+from features.bundle import Bundle, open_bundle
+from features.live_items import IndexedVideos
 from features.release import current_release, open_registry
 from features.settings import Settings
 from features.user_features import NO_VIEWS, UserFeatures
+from serving.app import create_app
+from serving.catalogue import Catalogue
 from serving.collection import build_collection
 from serving.live import LiveRecaller
 from serving.lookup import TimedLookup
@@ -22,9 +27,10 @@ from serving.publish import publish, rollback
 from serving.settings import ServingSettings
 from serving.standalone import free_ports
 from tests.serving.bundles import VECTORS, write_interests
-from tests.serving.users import POSITIVE, UsersInMemory, user
+from tests.serving.users import POSITIVE, UsersInMemory, parts_of, user
 
 pytestmark = pytest.mark.server
+PARTS = (Bundle, IndexedVideos, Catalogue)
 
 
 class Watched(UsersInMemory):
@@ -46,6 +52,19 @@ def following(
 ) -> LiveRecaller:
     users = TimedLookup(Watched(on_lookup), timeout_seconds=20.0)
     return LiveRecaller(settings, milvus, metrics=Metrics(), users=users)
+
+
+@contextmanager
+def frozen_heap() -> Iterator[None]:
+    """The collector at rest over what is there, as ``serve`` leaves it when it is ready."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def test_a_release_answers_the_users_of_the_last_requests_before_it_is_live(
@@ -104,6 +123,42 @@ def test_a_request_ends_with_the_release_that_it_began_with_which_then_goes(
     del begun
     gc.collect()
     assert gone() is None
+
+
+def test_nothing_of_a_replaced_release_waits_for_the_collector_which_leaves_alone_what_it_froze(
+    settings: Settings, milvus: ServingSettings
+) -> None:
+    live = following(settings, milvus)
+    publish([write_interests(settings)], settings=settings, serving_settings=milvus)
+    live.refresh()
+    for user_id in (1, 2):
+        live.recaller_of(user_id)[0].recall(user_id, 3, explain=True)
+    live.recaller.similar(10, 3)
+    assert [index.recall_of_newest() for index in live.indexes().values()] == [1.0]
+    with frozen_heap():
+        publish([write_interests(settings, "v2")], settings=settings, serving_settings=milvus)
+        live.refresh()
+    there = {(type(each), each.manifest.version) for each in gc.get_objects() if type(each) in PARTS}
+    assert there == {(part, "v2") for part in PARTS}
+
+
+def test_a_batch_is_answered_by_one_release_also_when_another_goes_live_in_between(
+    settings: Settings, milvus: ServingSettings
+) -> None:
+    versions = iter(["v2"])
+
+    def flip(user_id: int) -> None:
+        if user_id and (version := next(versions, None)):
+            publish([write_interests(settings, version)], settings=settings, serving_settings=milvus)
+            assert live.refresh()
+
+    live = following(settings, milvus, flip)
+    first = publish([write_interests(settings)], settings=settings, serving_settings=milvus)
+    live.refresh()
+    client = TestClient(create_app(parts_of(settings, live, Metrics())))
+    answers = client.post("/v1/recall:batch", json={"user_ids": [1, 1], "top_n": 3}).json()["answers"]
+    assert [answer["release"] for answer in answers] == [first, first]
+    assert client.get("/v1/release").json()["version"] != first
 
 
 @pytest.mark.slow
