@@ -138,7 +138,8 @@ def filter_expression(filters: VideoFilters, exclude: Int64[np.ndarray, " S"]) -
     if filters.max_duration_seconds is not None:
         parts.append(f"{DURATION_SECONDS} >= 0 and {DURATION_SECONDS} <= {filters.max_duration_seconds!r}")
     if filters.published_after is not None:
-        parts.append(f"{PUBLISHED_AT} >= {int(filters.published_after.timestamp() * 1e6)}")
+        microseconds = int(filters.published_after.timestamp() * 1e6)
+        parts.append(f"{PUBLISHED_AT} >= {max(microseconds, UNKNOWN[PUBLISHED_AT] + 1)}")
     return " and ".join(parts)
 
 

@@ -134,6 +134,15 @@ def test_a_filter_lets_the_same_videos_through_everywhere(
     assert {*hits.video_ids.ravel().tolist()} - {NO_VIDEO} == expected
 
 
+def test_a_video_of_unknown_date_passes_no_date_however_early(opened: dict[str, CandidateIndex]) -> None:
+    filters = VideoFilters(published_after=FIRST - timedelta(days=36_500))  # before 1970: a negative number
+    found = {
+        name: {*index.search(COOKING_AND_FOOTBALL, 5, exclude=NOTHING, filters=filters).video_ids.ravel()}
+        for name, index in opened.items()
+    }
+    assert {name: ids - {NO_VIDEO} for name, ids in found.items()} == {"five": {*VIDEO_IDS}, "odd": set()}
+
+
 def test_excluded_videos_make_room_for_the_next_best(index: CandidateIndex) -> None:
     hits = index.search(COOKING_AND_FOOTBALL, 2, exclude=np.array([10, 20, 77]))
     assert hits.video_ids.tolist() == [[30, 50], [40, 50]]
