@@ -6,6 +6,7 @@ folder=${1:-$(dirname "$0")/secrets}
 mkdir -p "$folder"
 chmod 700 "$folder"
 cd "$folder"
+umask 022  # whatever the host's: users inside the containers read the files
 random() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n'; }
 keep() { [ -s "$1" ] || printf '%s' "$2" > "$1"; }
 password=$(random | tr -d '=')

@@ -173,7 +173,7 @@ def test_the_pod_runs_without_privileges_and_is_probed() -> None:
     assert {mount["name"] for mount in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
     assert "limits" in container["resources"]
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz?of=release"
 
 
 def test_health_checks_ask_routes_that_exist() -> None:
