@@ -6,6 +6,7 @@ the page goes without.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import duckdb
@@ -97,6 +98,4 @@ class Curated:
 
 
 def _days(event_times: Iterable[int]) -> list[str]:
-    from datetime import UTC, datetime
-
     return sorted({day_of(datetime.fromtimestamp(time / 1e6, UTC)) for time in event_times})

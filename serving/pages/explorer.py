@@ -8,10 +8,9 @@ import time
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-import structlog
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
 from features.errors import FacetError
 from features.merge_config import INTERESTS, Arrangement
@@ -27,8 +26,6 @@ from serving.pages.map_figure import map_figure
 from serving.recall import Recaller
 from serving.result import Reason
 from serving.video_map import VideoMap, read_map
-
-log = structlog.get_logger(__name__)
 
 MAX_TOP_N: Final = 200
 EXPLORE: Final = "/explore"
@@ -61,7 +58,7 @@ class LookQuery(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     top_n: Annotated[Annotated[int, Field(ge=1, le=MAX_TOP_N)] | None, Blank] = None
-    category_diversity: Annotated[NonNegativeFloat | None, Blank] = None
+    category_diversity: Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, Blank] = None
     vector_diversity: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, Blank] = None
     max_per_uploader: Annotated[PositiveInt | None, Blank] = None
     max_per_tag: Annotated[PositiveInt | None, Blank] = None

@@ -11,8 +11,12 @@
     const mine = ++latest;
     const query = new URLSearchParams(new FormData(form));
     const address = `${form.getAttribute("action")}?${query}`;
-    const reply = await fetch(address, { headers: { accept: "text/html", "x-answer-only": "1" } });
-    if (!reply.ok) return location.assign(address);
+    const headers = { accept: "text/html", "x-answer-only": "1" };
+    const reply = await fetch(address, { headers }).catch(() => null);
+    if (mine !== latest) return;
+    told.className = reply ? "unseen" : "notice bad";
+    if (!reply) return (told.textContent = "The service did not answer. Change a field to try again.");
+    if (!reply.ok) return location.assign(address); // its page says what is wrong
     const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
     if (mine !== latest) return;
     document.getElementById("answer").replaceWith(fresh.getElementById("answer"));
@@ -22,7 +26,9 @@
 
   form.addEventListener("input", (event) => {
     const shown = form.querySelector(`output[for="${event.target.id}"]`);
-    if (shown) shown.textContent = Number(event.target.value).toFixed(2);
+    if (!shown) return;
+    // Any value may be released, .0035 too, so the slider has no steps; what a hand chose is a thousandth.
+    shown.textContent = event.target.value = Number(Number(event.target.value).toFixed(3));
   });
   form.addEventListener("change", () => {
     clearTimeout(waiting);

@@ -59,6 +59,28 @@ def test_a_user_is_searched_opened_and_asked_again_without_a_mouse(home: Home, o
     assert "category_diversity=1" in page.url
 
 
+def test_what_was_asked_for_finely_stays_until_a_hand_moves_it(home: Home, open_page: OpenPage) -> None:
+    page = open_page(home.user(COOK, "category_diversity=0.0035"))
+    expect(page.get_by_text("category diversity 0.0035")).to_be_visible()
+    page.get_by_label("Candidates").fill("3")
+    page.get_by_label("Candidates").blur()
+    expect(page.locator("#told")).to_have_text("The list was made again, 3 rows.")
+    assert "category_diversity=0.0035" in page.url
+    page.get_by_label("Category diversity").press("ArrowRight")
+    expect(page.locator("output[for=category_diversity]")).to_have_text(re.compile(r"^0\.\d{2,3}$"))
+
+
+def test_why_nothing_is_compared_is_said_also_with_script(home: Home, open_page: OpenPage) -> None:
+    page = open_page(home.user(COOK))
+    page.evaluate("document.querySelector('#against').append(new Option('gone', 'gone'))")
+    page.get_by_label("Compare with").select_option("gone")
+    expect(page.get_by_text("release gone is not kept")).to_be_visible()
+    page.context.set_offline(True)
+    page.get_by_label("Compare with").select_option("nothing")
+    expect(page.get_by_text("The service did not answer.")).to_be_visible()
+    page.context.set_offline(False)
+
+
 def test_the_form_works_without_script(home: Home, open_page: OpenPage) -> None:
     page = open_page(home.user(COOK), script=False)
     page.get_by_label("Candidates").fill("2")
