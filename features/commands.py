@@ -97,7 +97,7 @@ def clean(
     """Delete table versions that no bundle needs, and what killed runs left behind."""
     from features.housekeeping import clean as run
 
-    report(dataclasses.asdict(run(Settings(), keep_days=keep_days)), as_json)
+    report(dataclasses.asdict(run(settings=Settings(), keep_days=keep_days)), as_json)
 
 
 @app.command()

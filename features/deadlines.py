@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from features.settings import Settings
 
@@ -43,7 +43,14 @@ def note_missed(missed: MissedDeadline, *, settings: Settings | None = None) -> 
 
 
 def missed_deadlines(settings: Settings) -> list[MissedDeadline]:
-    """All that were ever noted, oldest first."""
+    """All that were ever noted, oldest first; lines that a full disk cut short are left out."""
     path = settings.reports / FILE
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [MissedDeadline.model_validate_json(line) for line in lines]
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [missed for line in lines if (missed := _parsed(line))]
+
+
+def _parsed(line: bytes) -> MissedDeadline | None:
+    try:
+        return MissedDeadline.model_validate_json(line)
+    except ValidationError:
+        return None

@@ -12,6 +12,7 @@ from features.lake import PARTITION, Lake
 from features.log_table import log_table
 from features.settings import Settings
 from features.stage import COMMITTED_FILE
+from features.task_metrics import recorded
 
 SECONDS_PER_DAY: Final = 86_400
 KEEP_DAYS: Final = 7
@@ -27,7 +28,8 @@ class Cleaned:
     checkpoints: int
 
 
-def clean(settings: Settings | None = None, *, keep_days: int = KEEP_DAYS) -> Cleaned:
+@recorded("clean")
+def clean(*, settings: Settings | None = None, keep_days: int = KEEP_DAYS) -> Cleaned:
     """Delete what is older than ``keep_days`` days and that nothing refers to.
 
     The table versions that a bundle was trained on stay as long as the bundle does, so that its training can

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from opentelemetry.trace import Tracer
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
@@ -28,8 +29,8 @@ from serving.metrics import Metrics
 from serving.offline import OfflineVideos
 from serving.pages.access import PageAccess
 from serving.pages.layout import page, static_router, wants_page
-from serving.recall_routes import RECALL, recall_router
-from serving.tracing import RequestIds
+from serving.recall_routes import BATCH, RECALL, recall_router
+from serving.tracing import RequestIds, request_id
 
 log = structlog.get_logger(__name__)
 
@@ -90,19 +91,23 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
         for part in logs:
             await asyncio.to_thread(part.stop, STOP_SECONDS)
 
-    app = FastAPI(
-        title="Facet", summary="Multi-interest recall for short video", version="1", lifespan=lifespan
+    app = FastAPIOffline(  # /docs without a CDN
+        redoc_url=None,
+        title="Facet",
+        summary="Multi-interest recall for short video",
+        version="1",
+        lifespan=lifespan,
     )
     app.include_router(recall_router(parts.live, parts.metrics, parts.exposures))
     _add_events(app, parts.events)
     app.include_router(admin_router(parts.offline, parts.admin_key))
     _add_pages(app, parts)
     _add_operations(app, parts.live, parts.metrics)
-    _add_error_handlers(app, parts.metrics)
+    answer_bug = _add_error_handlers(app, parts.metrics)
     app.add_middleware(BodyLimit)
     if parts.rate_limit:
         app.add_middleware(RateLimit, rate=parts.rate_limit)
-    app.add_middleware(RequestIds, tracer=parts.tracer)  # last: it is the outermost
+    app.add_middleware(RequestIds, answer_bug, tracer=parts.tracer)  # last: it is the outermost
     return app
 
 
@@ -131,9 +136,13 @@ def _add_operations(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["operations"], responses={503: {"model": Readiness}})
-    def readyz(response: Response) -> Readiness:
-        """Whether full answers are possible now: a release is open, Milvus and the feature store answer."""
-        missing = live.problems()
+    def readyz(response: Response, of: Literal["release"] | None = None) -> Readiness:
+        """Whether full answers are possible now: a release is open, Milvus and the feature store answer.
+
+        With `of=release` only whether a release is open, for whoever decides where requests go: without
+        Milvus or the feature store there still are answers, of popular videos.
+        """
+        missing = live.problems(stores=of is None)
         if missing:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return Readiness(is_ready=not missing, missing=missing)
@@ -144,11 +153,13 @@ def _add_operations(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
+def _add_error_handlers(app: FastAPI, metrics: Metrics) -> Callable[[Request], Response]:
+    """Returns what answers where there is a bug."""
+
     def answer(
         request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
     ) -> Response:
-        if request.url.path == RECALL:
+        if request.url.path in (RECALL, BATCH):
             metrics.count_request(status)
         title = HTTPStatus(status).phrase
         if wants_page(request):
@@ -171,9 +182,11 @@ def _add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     async def refused(request: Request, error: HTTPException) -> Response:
         return answer(request, error.status_code, str(error.detail), error.headers)
 
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> Response:
-        return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected error; see the log of serving")
+    def bug(request: Request) -> Response:
+        detail = f"unexpected error; the log of serving tells of request {request_id()}"
+        return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+    return bug
 
 
 def _complaint(error: RequestValidationError) -> str:

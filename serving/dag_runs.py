@@ -13,8 +13,9 @@ from serving.settings import ServingSettings
 
 DEADLINE_SECONDS: Final = 0.8
 """For all of it; the page that shows them is there within a second."""
+MAX_DAGS: Final = 100
 NUM_RUNS: Final = 100
-"""Runs among which the newest of each DAG are looked for."""
+"""What Airflow tells of at once, at most."""
 LOGIN: Final = "/auth/token"
 REFUSED: Final = (401, 403)
 """Of a token: it is too old, or was signed with another key."""
@@ -71,7 +72,8 @@ class AirflowApi:
             # Loading certificates takes longer than Airflow; only https needs them.
             client = httpx.AsyncClient(base_url=self.api_url, verify=self.api_url.startswith("https:"))
             async with asyncio.timeout(self.deadline_seconds), client as http:
-                return DagRuns(_newest([_run(each, self.url) for each in await self._runs(http)]))
+                newest = await self._newest(http)
+                return DagRuns(tuple(_run(newest[name], self.url) for name in sorted(newest)))
         except TimeoutError:
             problem = f"did not answer within {self.deadline_seconds} s"
         except httpx.HTTPStatusError as error:
@@ -80,20 +82,31 @@ class AirflowApi:
             problem = f"is not reachable ({type(error).__name__})"
         return DagRuns(problem=f"Airflow at {self.api_url} {problem}")
 
-    async def _runs(self, http: httpx.AsyncClient) -> list[dict[str, Any]]:
-        answer = await self._ask(http) if self.token else None
+    async def _newest(self, http: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
+        """By DAG: those that run often fill the first page, so the next one asks for what it lacks."""
+        known = await self._ask(http, "GET", "/api/v2/dags", params={"limit": MAX_DAGS})
+        missing = {each["dag_id"] for each in known["dags"]}
+        newest: dict[str, dict[str, Any]] = {}
+        while missing:
+            wanted = {"dag_ids": sorted(missing), "order_by": "-run_after", "page_limit": NUM_RUNS}
+            found = await self._ask(http, "POST", "/api/v2/dags/~/dagRuns/list", json=wanted)
+            if not found["dag_runs"]:
+                break
+            for run in found["dag_runs"]:
+                newest.setdefault(run["dag_id"], run)
+            missing -= newest.keys()
+        return newest
+
+    async def _ask(self, http: httpx.AsyncClient, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - of httpx
+        answer = await self._send(http, method, path, **options) if self.token else None
         if answer is None or answer.status_code in REFUSED:
             await self._log_in(http)
-            answer = await self._ask(http)
-        runs: list[dict[str, Any]] = answer.raise_for_status().json()["dag_runs"]
-        return runs
+            answer = await self._send(http, method, path, **options)
+        body: dict[str, Any] = answer.raise_for_status().json()
+        return body
 
-    async def _ask(self, http: httpx.AsyncClient) -> httpx.Response:
-        return await http.get(
-            "/api/v2/dags/~/dagRuns",
-            params={"order_by": "-run_after", "limit": NUM_RUNS},
-            headers={"Authorization": f"Bearer {self.token}"},
-        )
+    async def _send(self, http: httpx.AsyncClient, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - of httpx
+        return await http.request(method, path, headers={"Authorization": f"Bearer {self.token}"}, **options)
 
     async def _log_in(self, http: httpx.AsyncClient) -> None:
         if self.password is None:
@@ -109,13 +122,6 @@ class AirflowApi:
                 return f"wants a login: set FACET_AIRFLOW_PASSWORD, the password of its user {self.user}"
             return f"does not let in {self.user}: look at FACET_AIRFLOW_USER and FACET_AIRFLOW_PASSWORD"
         return f"refuses to tell: status {answer.status_code}"
-
-
-def _newest(runs: list[DagRun]) -> tuple[DagRun, ...]:
-    newest = dict[str, DagRun]()
-    for run in runs:
-        newest.setdefault(run.dag_id, run)
-    return tuple(newest[name] for name in sorted(newest))
 
 
 def _run(found: dict[str, Any], url: str) -> DagRun:

@@ -122,9 +122,11 @@ def _ports(serving: ServingSettings, stack: StackSettings) -> Iterator[Finding]:
 
 
 def _listens(host: str, port: int) -> bool:
-    with socket.socket() as connection:
-        connection.settimeout(0.3)
-        return connection.connect_ex((host, port)) == 0
+    try:
+        with socket.create_connection((host, port), timeout=0.3):
+            return True
+    except OSError:
+        return False
 
 
 def _progress(settings: Settings) -> Iterator[Finding]:

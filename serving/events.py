@@ -13,7 +13,7 @@ import pyarrow as pa
 import structlog
 
 from features.days import day_of, end_of
-from features.errors import StoreUnavailableError
+from features.errors import FacetError, StoreUnavailableError
 from features.landing_log import LandingLog
 from features.positives import PositiveRule
 from features.recent import RecentWatch, recent_watches
@@ -85,7 +85,11 @@ class EventSink:
         Raises:
             DiskFullError, RetryLaterError: nothing counts as stored; send them again.
         """
-        self._watches.append([event.model_dump_json(exclude_none=True) for event in events])
+        try:
+            self._watches.append([event.model_dump_json(exclude_none=True) for event in events])
+        except FacetError:
+            self._metrics.count_events("refused", len(events))
+            raise
         self._metrics.count_events("stored", len(events))
         latest = end_of(day_of(datetime.now(UTC)))
         usable = [event for event in events if EARLIEST_MOMENT <= event.event_time < latest]

@@ -10,7 +10,7 @@ request is done.
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -50,6 +50,13 @@ class Trial:
     live: Release | None
     """What was live when the recallers were opened: merges of arms are merges of it."""
     recallers: dict[str, Recaller | None]
+
+    def choose(self, user_id: int, live: Recaller) -> tuple[Recaller, str | None]:
+        """What answers a user, and the name of the arm."""
+        arm = self.experiment.arm_of(user_id) if self.experiment else None
+        if arm is None or arm.name not in self.recallers:
+            return live, None
+        return self.recallers[arm.name] or live, arm.name
 
 
 class LiveRecaller:
@@ -94,18 +101,20 @@ class LiveRecaller:
             raise NoReleaseError(self._problem)
         return recaller
 
-    def recaller_of(self, user_id: int) -> tuple[Recaller, str | None]:
-        """What answers this user now, and the arm of the running experiment that it belongs to.
+    def recallers_of(self, user_ids: Sequence[int]) -> list[tuple[Recaller, str | None]]:
+        """What answers each user now, and the arm of the running experiment that it belongs to.
 
         Raises:
             NoReleaseError: see ``recaller``.
         """
-        self._asked_lately.append(user_id)
-        trial = self._trial  # once: a flip in between must not mix two experiments
-        arm = trial.experiment.arm_of(user_id) if trial.experiment else None
-        if arm is None or arm.name not in trial.recallers:
-            return self.recaller, None
-        return trial.recallers[arm.name] or self.recaller, arm.name
+        self._asked_lately.extend(user_ids)
+        trial, live = self._trial, self.recaller  # once: a flip in between must not mix two releases
+        return [trial.choose(user_id, live) for user_id in user_ids]
+
+    def recaller_of(self, user_id: int) -> tuple[Recaller, str | None]:
+        """The same for one user."""
+        [found] = self.recallers_of([user_id])
+        return found
 
     def arms(self) -> dict[str, Recaller]:
         """What answers each arm of the running experiment."""
@@ -136,30 +145,45 @@ class LiveRecaller:
             return opened
 
     def refresh(self) -> bool:
-        """Follow the pointer and the experiment; true if another release answers from now on.
+        """Follow the pointer, the videos of today and the experiment; true if another release answers now.
 
-        A release that cannot be opened leaves the old one in place and is tried again next time.
+        What fails leaves things as they are, stands in the way of nothing else, and is tried again next time.
         """
         with self._refreshing:
-            try:
-                flipped = self._follow()
-                self._follow_experiment()
-                return flipped
-            except (FacetError, SQLAlchemyError, OSError) as error:
-                self._problem = str(error)
-                self._metrics.count_failed_flip()
-                log.error("release not opened, the old one stays", error=str(error))
-                return False
+            before = self._recaller
+            found = [self._tried(follow) for follow in (self._follow, self._renew, self._follow_experiment)]
+            problem = "; ".join(dict.fromkeys(filter(None, found)))
+            if problem and problem != self._problem:  # not every other second
+                log.error("not all was opened", error=problem)
+            self._problem = problem
+            after = self._recaller
+            return after is not None and (before is None or not _is_same(before.release, after.release))
+
+    def _tried(self, follow: Callable[[], None]) -> str:
+        """What went wrong, or nothing."""
+        try:
+            follow()
+        except NoReleaseError as error:  # a home without a release is no failure
+            return str(error)
+        except (FacetError, SQLAlchemyError, OSError) as error:
+            self._metrics.count_failed_flip()
+            return str(error)
+        return ""
+
+    @property
+    def problem(self) -> str:
+        """Why the newest release, or an arm of the experiment, could not be opened; empty if all is well."""
+        return self._problem
 
     def indexes(self) -> dict[str, WatchedIndex]:
         """What the channels of the live release search; empty before the first release."""
         return self._recaller.indexes if self._recaller else {}
 
-    def problems(self) -> dict[str, str]:
-        """What is missing for full answers, by dependency."""
+    def problems(self, *, stores: bool = True) -> dict[str, str]:
+        """What is missing for full answers, by dependency; without ``stores`` for any answer at all."""
         if self._recaller is None:
             return {"release": self._problem}
-        return self._recaller.problems()
+        return self._recaller.problems() if stores else {}
 
     def durations(self, video_ids: Sequence[int]) -> list[float | None]:
         """Seconds of each video, ``None`` where the release does not know it."""
@@ -167,23 +191,26 @@ class LiveRecaller:
             return [None] * len(video_ids)
         return recaller.catalogue.durations(np.array(video_ids, dtype=np.int64))
 
-    def _follow(self) -> bool:
+    def _follow(self) -> None:
         release = current_release(self._engine)
         if release is None:
             raise NoReleaseError("no release is live yet; train a bundle and run `facet publish BUNDLE`")
-        is_same = self._recaller is not None and _is_same(self._recaller.release, release)
-        if is_same and self._is_current(self._recaller):
-            return False
+        if self._recaller is not None and _is_same(self._recaller.release, release):
+            return
         self._recaller = self._open_warm(release)
-        if is_same:
-            log.info("catalogue renewed", version=release.version, videos=len(self._recaller.catalogue))
-            return False
         self._metrics.count_flip(release.version, release.revision, release.bundles)
         log.info("answering from release", version=release.version, revision=release.revision)
-        return True
+
+    def _renew(self) -> None:
+        """Also where a newer release cannot be opened: what was withdrawn must go from the old one, too."""
+        if (old := self._recaller) is not None and not self._is_current(old):
+            self._recaller = self._open_warm(old.release)
+            log.info("catalogue renewed", version=old.release.version, videos=len(self._recaller.catalogue))
 
     def _follow_experiment(self) -> None:
         """Open what the arms need; an arm that cannot be opened takes no part until the next change."""
+        if self._recaller is None:
+            return
         experiment, live = running_experiment(self._engine), self.recaller.release
         is_same = (experiment, live if experiment else None) == (self._trial.experiment, self._trial.live)
         if is_same and all(map(self._is_current, self._trial.recallers.values())):

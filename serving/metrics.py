@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from features.task_metrics import TASK_METRICS
 from serving.result import LeftOut, Reason, RecallResult, Rule
 from serving.task_files import TaskFiles
 
+log = structlog.get_logger(__name__)
+
 STAGES: Final = ("features", "interests", "search", "neighbours", "followed", "popular", "merge", "total")
 STRATEGIES: Final = ("interests", "filled", "popular", "none")
-EVENT_OUTCOMES: Final = ("stored", "pushed", "not_pushed", "wrong_clock")
+EVENT_OUTCOMES: Final = ("stored", "refused", "pushed", "not_pushed", "wrong_clock")
 EXPOSURE_OUTCOMES: Final = ("stored", "lost", "counted", "not_counted")
 STATUSES: Final = ("200", "422", "500", "503")
 FRESHNESS_OF: Final = ("features", "model", "index", "logs")
@@ -44,7 +47,7 @@ class Spec:
 METRICS: Final[dict[str, Spec]] = {
     "facet_requests_total": Spec(
         Counter,
-        "Answers of /v1/recall by HTTP status and by where the list comes from",
+        "Answers of /v1/recall and its batches by HTTP status and by where the list comes from",
         {"status": STATUSES, "strategy": STRATEGIES},
     ),
     "facet_latency_seconds": Spec(Histogram, "Seconds per stage of /v1/recall", {"stage": STAGES}),
@@ -85,7 +88,7 @@ METRICS: Final[dict[str, Spec]] = {
     ),
     "facet_events_total": Spec(
         Counter,
-        "Events of /v1/events: on disk, pushed to the feature store, left to ingest, or to quarantine",
+        "Events of /v1/events: on disk or refused, pushed to the feature store, left to ingest",
         {"outcome": EVENT_OUTCOMES},
     ),
     "facet_exposures_total": Spec(
@@ -120,7 +123,7 @@ METRICS: Final[dict[str, Spec]] = {
     ),
     "facet_index_recall": Spec(
         Gauge,
-        "Share of exact search's hits that the index found for the newest searches, by channel",
+        "Share of exact search's hits that the index found for the newest searches, by channel; NaN: not yet",
         {"channel": ()},
     ),
     "facet_index_checks_total": Spec(
@@ -147,6 +150,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._version: str | None = None
         self._updates: list[Callable[[], None]] = []
+        self._checked: set[str] = set()
         self._metrics: dict[str, Any] = {
             name: self._create(name, spec) for name, spec in METRICS.items() if name not in TASK_METRICS
         }
@@ -177,7 +181,7 @@ class Metrics:
         self._count_searches(result)
 
     def count_request(self, status: int, strategy: str = "none") -> None:
-        """Count one request of /v1/recall by how it ended."""
+        """Count one request for recall by how it ended."""
         self._metrics["facet_requests_total"].labels(str(status), strategy).inc()
 
     def count_events(self, outcome: str, number: int) -> None:
@@ -197,6 +201,8 @@ class Metrics:
         info.labels(version).set(1)
         self._version = version
         self._metrics["facet_release_revision"].set(revision)
+        for channel in self._checked:  # other collections are searched now, maybe by other channels
+            self.set_gauge("facet_index_recall", math.nan, channel)
         for channel in channels:
             self._metrics["facet_candidates_total"].labels(channel)
             for why in LeftOut:
@@ -210,6 +216,7 @@ class Metrics:
         """Record one comparison of the index with exact search; ``None``: the index did not answer."""
         self._metrics["facet_index_checks_total"].labels("failed" if share is None else "done").inc()
         if share is not None:
+            self._checked.add(channel)
             self.set_gauge("facet_index_recall", share, channel)
 
     def set_gauge(self, name: str, value: float, *labels: str) -> None:
@@ -237,7 +244,10 @@ class Metrics:
 
     def _update(self) -> None:
         for update in self._updates:
-            update()
+            try:
+                update()
+            except Exception:  # what one gauge trips over must not take away all the others
+                log.exception("gauges keep their last values")
         if self._task_files is not None:
             self.set_gauge("facet_task_files_broken", float(self._task_files.read()))
 
@@ -254,13 +264,13 @@ class Metrics:
         tally = result.tally
         for rule, videos in tally.ruled_out.items():
             self._metrics["facet_filtered_total"].labels(rule.value).inc(videos)
+        self._metrics["facet_unknown_watches_total"].inc(tally.num_unknown)
         if not tally.num_interests:
             return
         interests = self._metrics["facet_interests"]
         interests.labels("before").observe(tally.num_interests)
         interests.labels("after").observe(tally.num_searched)
         self._metrics["facet_searches_total"].inc(tally.num_searched)
-        self._metrics["facet_unknown_watches_total"].inc(tally.num_unknown)
         if tally.num_hits:
             self._metrics["facet_overlap_ratio"].observe(tally.num_shared_hits / tally.num_hits)
 

@@ -1,6 +1,7 @@
 """Routes of recall: for one user, for many, what is behind it, what is like a video."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -15,6 +16,7 @@ from serving.api import (
     CandidateBody,
     Id,
     InterestsResponse,
+    RecallOptions,
     RecallRequest,
     RecallResponse,
     ReleaseResponse,
@@ -25,10 +27,12 @@ from serving.api import (
 from serving.exposures import ExposureLog
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
+from serving.recall import Recaller
 from serving.result import RecallResult
 from serving.tracing import request_id, tell_answer
 
 RECALL: Final = "/v1/recall"
+BATCH: Final = f"{RECALL}:batch"
 LOOKED_AT: Final = 200
 """Candidates behind an explanation of interests."""
 
@@ -39,20 +43,27 @@ class Answers:
     def __init__(self, live: LiveRecaller, metrics: Metrics, exposures: ExposureLog | None) -> None:
         self._live, self._metrics, self._exposures = live, metrics, exposures
 
-    def answer(self, request: RecallRequest, request_id: str) -> RecallResult:
-        """Look up, search and merge; blocks.
+    def answers(
+        self, user_ids: Sequence[int], request: RecallOptions, ids: Sequence[str]
+    ) -> list[RecallResult]:
+        """Look up, search and merge for each user, all from the same release; blocks.
 
         Args:
-            request_id: names the answer, also in what is logged meanwhile.
+            ids: name the answers, also in what is logged meanwhile.
         """
-        with bound_contextvars(request_id=request_id):
-            return self._answer(request, request_id)
+        chosen = self._live.recallers_of(user_ids)
+        found = []
+        for user_id, name, (recaller, arm) in zip(user_ids, ids, chosen, strict=True):
+            with bound_contextvars(request_id=name):
+                found.append(self._answer(user_id, request, name, recaller, arm))
+        return found
 
-    def _answer(self, request: RecallRequest, request_id: str) -> RecallResult:
+    def _answer(
+        self, user_id: int, request: RecallOptions, name: str, recaller: Recaller, arm: str | None
+    ) -> RecallResult:
         started = time.perf_counter()
-        recaller, arm = self._live.recaller_of(request.user_id)
         result = recaller.recall(
-            request.user_id,
+            user_id,
             request.top_n,
             request.explain,
             filters=request.filters.as_filters(datetime.now(UTC)),
@@ -60,7 +71,7 @@ class Answers:
             arrangement=request.arrange,
         )
         self._metrics.count_answer(result, time.perf_counter() - started, top_n=request.top_n)
-        result = replace(result, arm=arm, request_id=request_id)
+        result = replace(result, arm=arm, request_id=name)
         recaller.catalogue.shown.note([each.video_id for each in result.candidates])
         tell_answer(result)
         if self._exposures and request.record:
@@ -80,14 +91,14 @@ def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog |
     @router.post(RECALL, response_model=RecallResponse)
     def recall(request: RecallRequest) -> Response:  # def, here and below: look-up and search block
         """The best videos for a user, each with the interest that found it; nothing the user has seen."""
-        return _json(recall_json(answers.answer(request, request_id())))
+        [answer] = answers.answers([request.user_id], request, [request_id()])
+        return _json(recall_json(answer))
 
-    @router.post(f"{RECALL}:batch", response_model=BatchResponse)
+    @router.post(BATCH, response_model=BatchResponse)
     def recall_batch(request: BatchRequest) -> Response:
         """The same for several users, in their order; an answer each, with a request id each."""
-        options = request.model_dump(exclude={"user_ids"})
-        requests = [RecallRequest(user_id=user_id, **options) for user_id in request.user_ids]
-        bodies = [recall_json(answers.answer(each, uuid4().hex)) for each in requests]
+        ids = [uuid4().hex for _ in request.user_ids]
+        bodies = map(recall_json, answers.answers(request.user_ids, request, ids))
         return _json(b'{"answers":[' + b",".join(bodies) + b"]}")
 
     @router.get("/v1/users/{user_id}/interests")

@@ -4,17 +4,22 @@ The id is the ``request_id`` of an answer of recall, the header ``X-Request-ID``
 A caller's W3C ``traceparent`` is taken over. Without ``FACET_OTEL_ENDPOINT`` no span is made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from uuid import uuid4
 
+import structlog
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 from serving.result import RecallResult
+
+log = structlog.get_logger(__name__)
 
 HEADER: Final = b"x-request-id"
 REQUEST_ID: Final = "request_id"
@@ -24,27 +29,38 @@ class RequestIds:
     """Middleware around every HTTP request.
 
     Args:
+        answer_bug: answers what no handler of ``app`` did; the traceback is logged here, with the id.
         tracer: makes a span per request.
     """
 
-    def __init__(self, app: ASGIApp, tracer: Tracer | None = None) -> None:
-        self._app, self._tracer = app, tracer
+    def __init__(
+        self, app: ASGIApp, answer_bug: Callable[[Request], Response], tracer: Tracer | None = None
+    ) -> None:
+        self._app, self._answer_bug, self._tracer = app, answer_bug, tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = uuid4().hex
+        request_id, is_begun = uuid4().hex, False
         with bound_contextvars(request_id=request_id), self._span(scope, request_id) as span:
 
             async def send_with_id(message: Message) -> None:
+                nonlocal is_begun
                 if message["type"] == "http.response.start":
+                    is_begun = True
                     message["headers"] = [*message.get("headers", ()), (HEADER, request_id.encode())]
                     _tell_end(span, scope, message["status"])
                 await send(message)
 
-            await self._app(scope, receive, send_with_id)
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                log.exception("unexpected error", path=scope["path"])
+                if is_begun:
+                    raise
+                await self._answer_bug(Request(scope))(scope, receive, send_with_id)
 
     @contextmanager
     def _span(self, scope: Scope, request_id: str) -> Iterator[Span]:

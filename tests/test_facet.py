@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from features.settings import Settings
+from serving.doctor import _listens
 from tests.features.landing_rows import DAY, land_day, watch
 
 COMMANDS = (
@@ -86,6 +87,10 @@ def test_a_failure_is_one_clear_line_and_a_code(
 def test_doctor_finds_nothing_missing_in_an_installed_environment(settings: Settings) -> None:
     report = last_json(run(settings, "doctor", "--json"))
     assert report["failed"] == []
+
+
+def test_doctor_survives_a_milvus_whose_name_nobody_knows() -> None:
+    assert not _listens("milvus.invalid", 19530)
 
 
 def test_doctor_says_what_to_do_when_a_setting_is_wrong(settings: Settings, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """``/ops``: how this process and what it serves are doing, out of the metrics that Grafana shows too."""
 
 import math
+import os
+import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
+from starlette.concurrency import run_in_threadpool
 
 from features.release import Release
 from features.settings import Settings
@@ -75,15 +78,9 @@ def ops_router(operations: Operations) -> APIRouter:
         """The whole page; Airflow has less than a second to answer."""
         airflow = operations.airflow
         runs = await airflow.newest_runs() if airflow else None
-        return await _in_thread(lambda: page(request, "ops.html", **_context(operations, runs)))
+        return await run_in_threadpool(lambda: page(request, "ops.html", **_context(operations, runs)))
 
     return router
-
-
-async def _in_thread(work: Callable[[], HTMLResponse]) -> HTMLResponse:
-    from starlette.concurrency import run_in_threadpool
-
-    return await run_in_threadpool(work)
 
 
 def _context(operations: Operations, runs: DagRuns | None) -> dict[str, Any]:
@@ -94,6 +91,8 @@ def _context(operations: Operations, runs: DagRuns | None) -> dict[str, Any]:
         "figures": figures,
         "release": release,
         "problem": problem,
+        "trouble": operations.live.problem,
+        "process": f"{os.getpid()} on {platform.node()}",
         "traffic": traffic(figures),
         "reasons": {reason.value: text for reason, text in REASONS.items()},
         "stages": [stage for stage in STAGES if figures.total("facet_latency_seconds_count", stage=stage)],
@@ -103,7 +102,7 @@ def _context(operations: Operations, runs: DagRuns | None) -> dict[str, Any]:
         "quarantine": quarantine(operations.settings),
         "runs": runs,
         "now": time.time(),
-        "index_recall": min(figures.values("facet_index_recall", "channel").values(), default=math.nan),
+        "index_recall": _least(figures.values("facet_index_recall", "channel").values()),
         "age": age,
         "ago": ago,
         "length": length,
@@ -121,6 +120,10 @@ def _release(live: LiveRecaller) -> tuple[Release | None, str]:
         return None, str(error)
 
 
+def _least(values: Iterable[float]) -> float:
+    return min((value for value in values if not math.isnan(value)), default=math.nan)
+
+
 def traffic(figures: Figures) -> dict[str, Any]:
     """What answers were like: counts, and shares of the answers."""
     requests = figures.by("facet_requests_total", "status")
@@ -129,7 +132,6 @@ def traffic(figures: Figures) -> dict[str, Any]:
     fallbacks = {k: v for k, v in figures.by("facet_fallback_total", "reason").items() if v}
     channels = {k: v for k, v in figures.by("facet_candidates_total", "channel").items() if v}
     return {
-        "requests": {status: count for status, count in requests.items() if count},
         "num_requests": num_requests,
         "per_second": num_requests / max(figures.seconds, 1.0),
         "answers": answers,

@@ -30,6 +30,8 @@ def test_every_late_run_is_one_line(settings: Settings) -> None:
     path = note_missed(missed("b"), settings=settings)
     assert missed_deadlines(settings) == [missed("a"), missed("b")]
     assert path.read_text().count("\n") == 2
+    path.write_bytes(path.read_bytes() + b'\n{"dag_id": "ing')  # a full disk
+    assert missed_deadlines(settings) == [missed("a"), missed("b")]
 
 
 @pytest.mark.parametrize(("run_type", "num_lines"), [("scheduled", 1), ("manual", 1), ("backfill", 0)])

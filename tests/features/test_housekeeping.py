@@ -33,7 +33,7 @@ def test_versions_of_bundles_stay(settings: Settings) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["data"]["snapshots"] = {WATCHES: 1}
     (bundle / "manifest.json").write_text(json.dumps(manifest))
-    assert clean(settings, keep_days=7).data_files == 1
+    assert clean(settings=settings, keep_days=7).data_files == 1
     assert event_ids(lake, version=1) == ["b"]
     assert event_ids(lake) == ["c"]
 
@@ -49,7 +49,7 @@ def test_old_stages_and_checkpoints_go_and_young_ones_stay(settings: Settings) -
     for name, days in (("a.npz", 8), ("b.npz", 6)):
         np.savez(checkpoints / name, x=np.zeros(1))
         aged(checkpoints / name, days)
-    assert clean(settings, keep_days=7) == Cleaned(data_files=0, stages=2, checkpoints=1)
+    assert clean(settings=settings, keep_days=7) == Cleaned(data_files=0, stages=2, checkpoints=1)
     assert [path.name for path in settings.staging.iterdir()] == ["young"]
     assert [path.name for path in checkpoints.iterdir()] == ["b.npz"]
 

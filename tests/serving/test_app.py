@@ -1,5 +1,6 @@
 """The HTTP API over a real release in a real Milvus Lite server."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -89,6 +90,7 @@ def test_recall_over_http_is_recall(served: Served) -> None:
         "num_kept": 1,
         "top_tags": [2],
         "nearest": [40, 50],
+        "grounds": {"num_positives": 1, "share": 0.5, "min_share": 0.3, "is_copy": False},
     }
     assert (body["user_id"], body["reason"]) == (1, None)
     assert body["release"] == served.client.get("/v1/release").json()["version"]
@@ -173,12 +175,23 @@ def test_an_unknown_path_is_a_problem_too(served: Served) -> None:
 def test_without_a_release_nothing_is_ready_but_the_process_is_healthy(settings: Settings) -> None:
     served = serve(settings, ServingSettings(milvus_uri=f"http://127.0.0.1:{free_port()}"))
     assert not served.live.refresh()
-    ready, healthy = served.client.get("/readyz"), served.client.get("/healthz")
+    ready, healthy = served.client.get("/readyz?of=release"), served.client.get("/healthz")
     assert (ready.status_code, list(ready.json()["missing"])) == (503, ["release"])
     assert (healthy.status_code, healthy.json()) == (200, {"status": "ok"})
     for reply in (served.client.post("/v1/recall", json={"user_id": 1}), served.client.get("/v1/release")):
         assert reply.status_code == 503
         assert "run `facet publish BUNDLE`" in reply.json()["detail"]
+    assert served.client.post("/v1/recall:batch", json={"user_ids": [1, 2]}).status_code == 503
+    assert samples(served.client)["facet_requests_total", "503", "none"] == 2
+    assert samples(served.client)["facet_release_flips_total", "failed"] == 0, "nothing was there to open"
+
+
+def test_the_documentation_of_the_api_loads_nothing_from_elsewhere(settings: Settings) -> None:
+    client = serve(settings, ServingSettings()).client
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', client.get("/docs").text)
+    assert len(loaded) >= 2
+    assert {client.get(path).status_code for path in loaded if path.startswith("/")} == {200}
+    assert all(path.startswith("/") for path in loaded), loaded
 
 
 @pytest.mark.server
@@ -217,6 +230,7 @@ def test_readyz_names_a_milvus_that_does_not_answer(settings: Settings, milvus: 
     served.live.refresh()
     reply = served.client.get("/readyz")
     assert (reply.status_code, list(reply.json()["missing"])) == (503, ["milvus"])
+    assert served.client.get("/readyz?of=release").status_code == 200, "popular videos can be had"
     assert nowhere.milvus_uri in reply.json()["missing"]["milvus"]
 
 

@@ -129,6 +129,14 @@ def test_a_store_that_is_away_delays_the_push_and_not_the_answer(client: TestCli
     assert [watch.event_id for _, watch in shelf.pushed] == ["0", "1", "2", "3", "4"]
 
 
+def test_events_that_cannot_be_stored_are_refused_and_counted(client: TestClient, settings: Settings) -> None:
+    settings.root.mkdir(parents=True, exist_ok=True)
+    (settings.root / "spool").touch()  # where a folder should be
+    reply = client.post("/v1/events", json={"events": [event("a"), event("b")]})
+    assert reply.status_code == 503
+    assert 'facet_events_total{outcome="refused"} 2.0' in client.get("/metrics").text
+
+
 def test_events_land_when_the_app_ends(settings: Settings, shelf: Shelf) -> None:
     with running(settings, shelf) as client:
         client.post("/v1/events", json=event())

@@ -1,5 +1,6 @@
 """Arms over HTTP: each user is answered by one release, and the answer says which arm it is."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,13 @@ def test_each_user_is_answered_by_the_release_of_the_own_arm(
     assert answers() == [(release_of[arm], arm) for arm in dealt]
     assert set(dealt) == {"new", "old", None}
 
+    # A release that nobody can open stands in the way of nothing else.
+    publish([write_interests(settings, "v3")], settings=settings, serving_settings=milvus)
+    shutil.rmtree(settings.bundles / "tiny" / "v3")
     stop_experiment(registry)
-    live.refresh()
+    assert not live.refresh()
     assert answers() == [(second, None)] * len(USERS)
+    assert "v3" in live.problem
 
 
 @pytest.mark.server

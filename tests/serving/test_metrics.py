@@ -69,7 +69,13 @@ def test_a_tally_counts_interests_and_what_several_of_them_found() -> None:
     lists = Merged(ids[:1], np.zeros((1, 3), dtype=np.float32), np.zeros((1, 3), dtype=np.int64))
     asked = Asked({"interests": Found(lists, interests, hits), "popular": Found(lists)})
     # Videos 1 to 4 were found, 2 and 3 twice.
-    assert tally_of(asked, {}) == Tally(3, 2, 4, 2, {})
+    assert tally_of(asked, {}, num_unread=7) == Tally(3, 2, 4, 2, {})
+    unknown = Asked({"popular": Found(lists)}, unknowing=["interests"])
+    assert tally_of(unknown, {Rule.SEEN: 2}, num_unread=7) == Tally(0, 0, 0, 0, {Rule.SEEN: 2}, 7)
+    metrics = Metrics()
+    result = RecallResult(1, "v1", Reason.NO_HISTORY, (), (), tally=tally_of(unknown, {}, num_unread=7))
+    metrics.count_answer(result, 0.1, top_n=1)
+    assert value(metrics, "facet_unknown_watches_total") == 7
 
 
 def test_what_tasks_left_is_part_of_the_metrics_and_broken_files_are_not(settings: Settings) -> None:
@@ -147,6 +153,16 @@ def test_the_newest_search_is_compared_with_the_exact_one() -> None:
     assert value(metrics, "facet_index_recall", channel="good") == 1
     assert value(metrics, "facet_index_recall", channel="lossy") == 0.5
     assert value(metrics, "facet_index_checks_total", result="done") == 2
+    metrics.count_flip("v2", 2, ["interests"])  # an alert would see those of a channel that is gone for ever
+    assert math.isnan(value(metrics, "facet_index_recall", channel="lossy"))
+
+
+def test_a_gauge_that_cannot_be_set_takes_no_other_away() -> None:
+    metrics, read = Metrics(), []
+    metrics.before_reading(lambda: [][0])
+    metrics.before_reading(lambda: read.append("the next"))
+    assert b"facet_requests_total" in metrics.render()
+    assert read == ["the next"]
 
 
 def test_an_index_that_does_not_answer_is_counted_and_not_compared() -> None:

@@ -65,6 +65,22 @@ def test_an_answer_its_header_its_log_lines_and_its_span_have_one_id(
     assert f"{span.context.trace_id:032x}" == CALLER
 
 
+def test_a_bug_is_logged_under_the_id_that_the_caller_is_told(settings: Settings, logged: LogCapture) -> None:
+    live = LiveRecaller(settings, ServingSettings(), metrics=Metrics())
+    app = create_app(parts_of(settings, live, Metrics()))
+
+    @app.get("/bug")
+    def bug() -> None:
+        raise ZeroDivisionError
+
+    reply = TestClient(app).get("/bug")
+    request_id = reply.headers["x-request-id"]
+    assert (reply.status_code, reply.headers["content-type"]) == (500, "application/problem+json")
+    assert reply.json()["detail"] == f"unexpected error; the log of serving tells of request {request_id}"
+    [line] = [line for line in logged.entries if line["event"] == "unexpected error"]
+    assert (line["request_id"], line["exc_info"]) == (request_id, True)
+
+
 def test_without_a_tracer_there_are_ids_all_the_same(settings: Settings) -> None:
     metrics = Metrics()
     live = LiveRecaller(settings, ServingSettings(), metrics=metrics)

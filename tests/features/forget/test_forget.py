@@ -170,7 +170,7 @@ def test_bundles_open_and_say_that_they_cannot_be_repeated(home: Settings) -> No
         assert bundle.activation["user_id"].to_pylist() == [101, 101]
         assert (bundle.manifest.repeatable, bundle.manifest.reason) == (False, "erasure")
         assert ACTIVATION not in bundle.manifest.files
-    assert clean(home).data_files == 0, "nothing is kept for them"
+    assert clean(settings=home).data_files == 0, "nothing is kept for them"
 
 
 def test_a_stage_from_before_cannot_be_committed(home: Settings) -> None:
