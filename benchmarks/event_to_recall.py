@@ -31,7 +31,7 @@ from features.ingest import ingest
 from features.materialize import materialize
 from features.settings import Settings
 from features.sources.simulator import SimulationConfig, simulate
-from serving.client import FacetClient, FacetError
+from serving.client import FacetClient, FacetClientError
 from serving.embedded import milvus_server
 from serving.event_bodies import WatchEvent
 from serving.publish import publish
@@ -164,7 +164,7 @@ def _wait_until_ready(client: FacetClient, process: subprocess.Popen[bytes]) -> 
         try:
             client.recall(0, top_n=50, record=False)
             return
-        except FacetError as error:
+        except FacetClientError as error:
             if process.poll() is not None or time.monotonic() - started > START_SECONDS:
                 sys.exit(f"facet serve does not answer: {error}")
             time.sleep(0.2)

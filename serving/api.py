@@ -28,6 +28,7 @@ ANSWER: dict[str, Any] = {
             "num_kept": 141,
             "top_tags": [12, 40],
             "nearest": [4711, 93, 512],
+            "grounds": {"num_positives": 9, "share": 0.71, "min_share": 0.1, "is_copy": False},
         }
     ],
     "candidates": [
@@ -134,6 +135,17 @@ class CandidateBody(BaseModel):
     )
 
 
+class GroundsBody(BaseModel):
+    """Why an interest is searched or pruned."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    num_positives: int = Field(description="positives of the history whose best interest it is")
+    share: float = Field(description="of all positives, smoothed by the shares of all users in training")
+    min_share: float = Field(description="a smaller share is pruned, but for the largest")
+    is_copy: bool = Field(description="whether a more activated interest points the same way: pruned, too")
+
+
 class InterestBody(BaseModel):
     """One interest of the user."""
 
@@ -142,11 +154,12 @@ class InterestBody(BaseModel):
     channel: str = Field(description="channel that searches with it")
     interest: int
     weight: float = Field(description="share of the history's positives whose best interest this is")
-    is_searched: bool = Field(description="false if it was pruned for its small weight")
+    is_searched: bool = Field(description="false if it was pruned; grounds say why")
     num_found: int = Field(description="hits of its search")
     num_kept: int = Field(description="candidates under it after the merge")
     top_tags: list[int]
     nearest: list[int] = Field(description="videos that its search found first")
+    grounds: GroundsBody | None = Field(description="null where no interest is ever pruned")
 
 
 class RecallResponse(BaseModel):

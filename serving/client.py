@@ -35,7 +35,7 @@ PASSING: Final = frozenset({429, 503})
 PAUSE_SECONDS: Final = 0.2
 
 
-class FacetError(Exception):
+class FacetClientError(Exception):
     """The service refused, or could not be reached.
 
     Args:
@@ -52,7 +52,7 @@ class FacetClient:
     """One service, over one pool of connections; safe to use from several threads.
 
     Args:
-        timeout_seconds: of one attempt.
+        timeout_seconds: of one attempt; of a batch, times its users, who are answered one after the other.
         attempts: at most so many, with pauses that double.
         transport: of httpx, for tests and special networks.
     """
@@ -65,7 +65,7 @@ class FacetClient:
         attempts: int = 3,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._attempts = attempts
+        self._attempts, self._timeout_seconds = attempts, timeout_seconds
         self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport)
 
     def __enter__(self) -> "FacetClient":
@@ -90,7 +90,7 @@ class FacetClient:
     ) -> list[RecallResponse]:
         """The same for several users, in their order."""
         request = BatchRequest(user_ids=list(user_ids), **options)
-        return self._post("/v1/recall:batch", request, BatchResponse).answers
+        return self._post("/v1/recall:batch", request, BatchResponse, len(user_ids)).answers
 
     def send(self, events: Sequence[WatchEvent]) -> int:
         """Report watches; when this returns they are stored, and it gives their number."""
@@ -108,26 +108,27 @@ class FacetClient:
         """What the service answers from."""
         return self._get("/v1/release", ReleaseResponse)
 
-    def _post(self, path: str, body: BaseModel, kind: type[R]) -> R:
+    def _post(self, path: str, body: BaseModel, kind: type[R], num_users: int = 1) -> R:
         # Options that were left out stay out: the service knows its defaults.
-        return self._ask("POST", path, kind, json=body.model_dump(mode="json", exclude_unset=True))
+        sent = body.model_dump(mode="json", exclude_unset=True)
+        return self._ask("POST", path, kind, json=sent, timeout=self._timeout_seconds * num_users)
 
     def _get(self, path: str, kind: type[R], query: Mapping[str, Any] | None = None) -> R:
         return self._ask("GET", path, kind, params=query)
 
     def _ask(self, method: str, path: str, kind: type[R], **request: Any) -> R:  # noqa: ANN401 - of httpx
-        problem = FacetError(None, "not asked")
+        problem = FacetClientError(None, "not asked")
         for attempt in range(self._attempts):
             if attempt:
                 time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
             try:
                 reply = self._http.request(method, path, **request)
             except httpx.TransportError as error:
-                problem = FacetError(None, str(error) or type(error).__name__)
+                problem = FacetClientError(None, str(error) or type(error).__name__)
                 continue
             if reply.is_success:
                 return kind.model_validate_json(reply.content)
-            problem = FacetError(reply.status_code, _detail(reply))
+            problem = FacetClientError(reply.status_code, _detail(reply))
             if reply.status_code not in PASSING:
                 break
         raise problem

@@ -187,7 +187,8 @@ def _print_recall(result: dict[str, Any], names: SourceNames | None, as_json: bo
         + (f", {result['reason']}" if result["reason"] else "")
     )
     for interest in result["interests"]:
-        facts = interest | (interest.pop("grounds") or {})
+        grounds = interest.pop("grounds") or {}
+        facts = interest | grounds
         facts["top_tags"] = " ".join(map(tag, facts["top_tags"]))
         facts["nearest"] = " ".join(map(video, facts["nearest"]))
         out.print("  " + ", ".join(f"{name} {_short(value)}" for name, value in facts.items()))

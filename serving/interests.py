@@ -16,20 +16,7 @@ from features.history import History, pad_histories
 from features.profile import profile_of
 from features.programs import open_program
 from features.vocabulary import Vocabulary
-
-
-@dataclass(frozen=True, slots=True)
-class Grounds:
-    """Why an interest is searched or pruned."""
-
-    num_positives: int
-    """Positives of the history whose best interest it is."""
-    share: float
-    """Of all positives, smoothed by the shares of all users in training."""
-    min_share: float
-    """A smaller share is pruned."""
-    is_copy: bool
-    """Whether a more activated interest points the same way: then it is pruned, too."""
+from serving.result import Grounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,20 +135,22 @@ class Recaller:
         unseen = replace(user, seen=_with(user.seen, self._capped(user)))
         asked = self._asker.ask(unseen, depth, scope)
         watch.add(asked.seconds)
-        if not asked.found.keys() - {POPULAR}:
-            reason = Reason.INDEX_UNAVAILABLE if asked.left_out else Reason.NO_HISTORY
-            return self._popular_result(user, scope, top_n, reason, watch, asked.left_out)
-        with watch.stage("merge"):
-            result = self._merge(user, scope, asked, merge, top_n, depth)
-            if explain:
-                result = replace(result, interests=explained(asked, result.candidates))
         ruled_out = {
             Rule.SEEN: num_seen,
             Rule.HIDDEN: len(hidden),
             Rule.CAPPED: len(unseen.seen) - len(user.seen),
             Rule.FILTERS: len(scope.outside),
         }
-        return replace(result, stage_seconds=watch.seconds, tally=tally_of(asked, ruled_out))
+        tally = tally_of(asked, ruled_out, num_unread=len(user.history.video_ids))
+        if not asked.found.keys() - {POPULAR}:
+            reason = Reason.INDEX_UNAVAILABLE if asked.left_out else Reason.NO_HISTORY
+            result = self._popular_result(user, scope, top_n, reason, watch, asked.left_out)
+            return replace(result, tally=tally)
+        with watch.stage("merge"):
+            result = self._merge(user, scope, asked, merge, top_n, depth)
+            if explain:
+                result = replace(result, interests=explained(asked, result.candidates))
+        return replace(result, stage_seconds=watch.seconds, tally=tally)
 
     def look_up(self, user_id: int) -> UserFeatures | None:
         """Features of a user, what training recorded of the interests included; for people who look.

@@ -11,8 +11,6 @@ from uuid import uuid4
 
 import msgspec
 
-from serving.interests import Grounds
-
 NO_INTEREST: Final = -1
 """The interest of a candidate that no interest found."""
 NUM_TOP_TAGS: Final = 5
@@ -105,6 +103,20 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
         """Whether it stands under this interest of this channel."""
         first = next((origin for origin in self.channels if origin.interests), None)
         return first is not None and (first.channel, first.interests[0]) == (channel, interest)
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why an interest is searched or pruned."""
+
+    num_positives: int
+    """Positives of the history whose best interest it is."""
+    share: float
+    """Of all positives, smoothed by the shares of all users in training."""
+    min_share: float
+    """A smaller share is pruned."""
+    is_copy: bool
+    """Whether a more activated interest points the same way: then it is pruned, too."""
 
 
 @dataclass(frozen=True, slots=True)

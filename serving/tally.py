@@ -5,17 +5,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from features.merge import NO_VIDEO
+from features.merge_config import INTERESTS
 from serving.channels.asking import Asked
 from serving.result import Rule, Tally
 
 
-def tally_of(asked: Asked, ruled_out: Mapping[Rule, int]) -> Tally:
+def tally_of(asked: Asked, ruled_out: Mapping[Rule, int], *, num_unread: int = 0) -> Tally:
     """Counts over all channels that search with interests; a hit is shared within its channel.
 
     Args:
         ruled_out: videos that each rule kept out.
+        num_unread: watches of the history, which all count as unknown where the interests know none of them.
     """
-    num_interests = num_searched = num_hits = num_shared = num_unknown = 0
+    num_interests = num_searched = num_hits = num_shared = 0
+    num_unknown = num_unread if INTERESTS in asked.unknowing else 0
     for found in asked.found.values():
         if found.interests is None or found.hits is None:
             continue

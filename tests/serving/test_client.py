@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from serving.api import ANSWER, RecallRequest, RecallResponse
-from serving.client import FacetClient, FacetError
+from serving.client import FacetClient, FacetClientError
 from serving.event_bodies import EventBatch, EventsResponse, WatchEvent
 from tests.serving.conftest import free_port
 
@@ -83,15 +83,18 @@ def test_a_service_that_stays_busy_or_refuses_is_an_error_with_its_reason(
     service: Service, address: tuple[Service, str]
 ) -> None:
     service.busy = 99
-    with FacetClient(address[1], attempts=2) as client, pytest.raises(FacetError, match="no release") as busy:
+    with (
+        FacetClient(address[1], attempts=2) as client,
+        pytest.raises(FacetClientError, match="no release") as busy,
+    ):
         client.recall(7)
     assert busy.value.status == 503
     assert len(service.asked) == 2
-    with FacetClient(address[1]) as client, pytest.raises(FacetError, match="404"):
+    with FacetClient(address[1]) as client, pytest.raises(FacetClientError, match="404"):
         client.release()
     with (
         FacetClient(f"http://127.0.0.1:{free_port()}", attempts=1) as client,
-        pytest.raises(FacetError, match="no answer"),
+        pytest.raises(FacetClientError, match="no answer"),
     ):
         client.release()
 
