@@ -196,20 +196,20 @@ class FeatureStore:
         daily = History(*(row.get(name) or () for name in (VIDEO_IDS, EVENT_TIMES, ACTIONS)))
         recent = unpack_recent(row.get(RECENT))
         seen = unpack_ids(row[SEEN_PACKED])
-        if recent:
-            seen = np.union1d(seen, np.array([watch.video_id for watch in recent], dtype=np.int64))
+        if recent.watches:
+            seen = np.union1d(seen, recent.video_ids())
         activation = row.get(ACTIVATION_PACKED)
         return UserFeatures(
             user_id=user_id,
-            history=merge_recent(daily, recent),
+            history=merge_recent(daily, recent.watches),
             seen=seen,
             segment=row[SEGMENT],
             profile=list(row[PROFILE] or ()),
-            feature_time=_latest(online_until(self._settings), recent),
+            feature_time=_latest(online_until(self._settings), recent.watches),
             vectors=unpack_user_vectors(row.get(VECTORS_PACKED), row.get(WEIGHTS_PACKED)),
             activation=unpack_floats(activation) if activation else None,
             shown=unpack_shown(row.get(SHOWN_PACKED)),
-            follows=Follows.of(row.get(FOLLOWED_UPLOADERS), recent),
+            follows=Follows.of(row.get(FOLLOWED_UPLOADERS), recent.watches),
         )
 
     def read(self, view: str, ids: Sequence[int]) -> list[dict[str, Any]]:
@@ -271,14 +271,17 @@ class FeatureStore:
 
         Args:
             pushed: by user; pushing an event again changes nothing.
-            length: watches kept per user.
+            length: watches kept per user; of older ones the video, until the daily features hold it.
 
         Raises:
             StoreUnavailableError: nothing may have been written; push again.
         """
+        known_until = online_until(self._settings)
 
         def merged(user_id: int, packed: bytes | None) -> bytes:
-            return pack_recent(append_recent(unpack_recent(packed), pushed[user_id], length=length))
+            kept, now = unpack_recent(packed), self._clock()
+            added = append_recent(kept, pushed[user_id], now=now, known_until=known_until, length=length)
+            return pack_recent(added)
 
         self._push(f"{USER_RECENT}:{RECENT}", PUSHED_WATCHES, sorted(pushed), merged)
 

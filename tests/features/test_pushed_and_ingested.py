@@ -6,6 +6,7 @@ moment the history and the seen list that a look-up makes must be those of the e
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from features.history import (
 from features.ingest import ingest
 from features.lake import Lake, connect
 from features.positives import PositiveRule
-from features.recent import RecentWatch, append_recent, merge_recent, pack_recent, unpack_recent
+from features.recent import Recent, RecentWatch, append_recent, merge_recent, pack_recent, unpack_recent
 from features.schema import VIDEOS, WATCHES
 from features.settings import Settings
 from features.sources.simulator import SimulationConfig, simulate
@@ -75,14 +76,14 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Day:
     return Day(settings)
 
 
-def pushed(events: list[RecentWatch], chance: random.Random) -> list[RecentWatch]:
+def pushed(events: list[RecentWatch], chance: random.Random) -> Sequence[RecentWatch]:
     """What is kept after each event was pushed by itself, a third of them twice, in any order."""
     arriving = [*events, *chance.sample(events, len(events) // 3)]
     chance.shuffle(arriving)
-    kept: list[RecentWatch] = []
+    kept, until = Recent(), end_of(LAST)
     for event in arriving:
-        kept = append_recent(unpack_recent(pack_recent(kept)), [event])
-    return kept
+        kept = append_recent(unpack_recent(pack_recent(kept)), [event], now=until, known_until=None)
+    return kept.watches
 
 
 def equal(first: History, second: History) -> bool:

@@ -62,6 +62,10 @@ def test_a_pushed_watch_is_in_the_next_history_and_is_not_shown_again(home: Sett
     untouched = store.lookup(2)
     assert untouched is not None
     assert untouched.feature_time == end_of(DAY)
+    store.push({78: [pushed(i, video_id=10 + i) for i in range(3)]}, length=2)
+    many = store.lookup(78)
+    assert many is not None
+    assert (many.seen.tolist(), list(many.history.video_ids)) == ([10, 11, 12], [11, 12])
     assert materialize([DAY], settings=home) == DAY, "offline rows need not hold what was watched since"
 
 
