@@ -13,9 +13,8 @@ from serving.settings import ServingSettings
 
 DEADLINE_SECONDS: Final = 0.8
 """For all of it; the page that shows them is there within a second."""
-MAX_DAGS: Final = 100
-NUM_RUNS: Final = 100
-"""What Airflow tells of at once, at most."""
+PAGE: Final = 100
+"""DAGs or runs that Airflow tells of at once, at most."""
 LOGIN: Final = "/auth/token"
 REFUSED: Final = (401, 403)
 """Of a token: it is too old, or was signed with another key."""
@@ -56,6 +55,8 @@ class AirflowApi:
     password: SecretStr | None = None
     """``None``: Airflow lets everybody in."""
     deadline_seconds: float = DEADLINE_SECONDS
+    num_runs: int = PAGE
+    """Asked for at once."""
     token: str | None = field(default=None, repr=False)
     """Of the last login. Airflow takes it for a day (``[api_auth] jwt_expiration_time``)."""
 
@@ -84,11 +85,11 @@ class AirflowApi:
 
     async def _newest(self, http: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
         """By DAG: those that run often fill the first page, so the next one asks for what it lacks."""
-        known = await self._ask(http, "GET", "/api/v2/dags", params={"limit": MAX_DAGS})
+        known = await self._ask(http, "GET", "/api/v2/dags", params={"limit": PAGE})
         missing = {each["dag_id"] for each in known["dags"]}
         newest: dict[str, dict[str, Any]] = {}
         while missing:
-            wanted = {"dag_ids": sorted(missing), "order_by": "-run_after", "page_limit": NUM_RUNS}
+            wanted = {"dag_ids": sorted(missing), "order_by": "-run_after", "page_limit": self.num_runs}
             found = await self._ask(http, "POST", "/api/v2/dags/~/dagRuns/list", json=wanted)
             if not found["dag_runs"]:
                 break

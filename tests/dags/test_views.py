@@ -1,5 +1,8 @@
 """Airflow shows the pages of serving, the reports of a home, and what a task did and where to look."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,6 +15,7 @@ from playwright.sync_api import Browser, expect
 from dags.form import REPORTS
 from dags.plugins.facet_views import Reports
 from features.settings import Settings
+from serving.dag_runs import AirflowApi
 from serving.demo_airflow import Json
 from serving.settings import ServingSettings
 from tests.dags.airflow_home import RunningAirflow, running_airflow, simulate_days
@@ -22,6 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.server]
 WAIT_MS = 60_000
 MANY = 30
 DAG = "ingest_watch_logs"
+OTHER = "clean_up"
 
 
 def ask(airflow: RunningAirflow, path: str) -> httpx.Response:
@@ -64,6 +69,16 @@ def check_operations(browser: Browser, settings: Settings, url: str, run: Json) 
         page.context.close()
 
 
+def check_newest_runs(airflow: RunningAirflow, url: str) -> None:
+    """Also of a DAG whose runs are all older than what Airflow tells of at once."""
+    airflow.client.wait_for_dags([OTHER], timeout_seconds=WAIT_MS / 1000)
+    airflow.client.trigger(OTHER, "by-hand", datetime.now(UTC), {})
+    api = AirflowApi(url, url, "serving", deadline_seconds=WAIT_MS / 1000, num_runs=1)
+    with ThreadPoolExecutor(1) as thread:  # the browser's own loop runs in this one
+        found = thread.submit(asyncio.run, api.newest_runs()).result()
+    assert [(run.dag_id, run.state) for run in found.runs] == [(OTHER, "queued"), (DAG, "failed")]
+
+
 def test_reports_are_not_given_to_strangers(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACET_HOME", str(settings.root))
     settings.reports.mkdir(parents=True)
@@ -95,6 +110,7 @@ def test_a_red_validation_leads_to_its_data_docs_and_the_navigation_to_the_pages
         }
         check_navigation(browser, url, serving_url)
         check_operations(browser, settings, url, run)
+        check_newest_runs(airflow, url)
 
         tasks = {task["task_id"]: task for task in airflow.client.tasks()}
         assert (tasks["stage"]["state"], tasks["validate"]["state"]) == ("success", "failed")
