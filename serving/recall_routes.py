@@ -43,9 +43,7 @@ class Answers:
     def __init__(self, live: LiveRecaller, metrics: Metrics, exposures: ExposureLog | None) -> None:
         self._live, self._metrics, self._exposures = live, metrics, exposures
 
-    def answers(
-        self, user_ids: Sequence[int], request: RecallOptions, ids: Sequence[str]
-    ) -> list[RecallResult]:
+    def give(self, user_ids: Sequence[int], request: RecallOptions, ids: Sequence[str]) -> list[RecallResult]:
         """Look up, search and merge for each user, all from the same release; blocks.
 
         Args:
@@ -91,14 +89,14 @@ def recall_router(live: LiveRecaller, metrics: Metrics, exposures: ExposureLog |
     @router.post(RECALL, response_model=RecallResponse)
     def recall(request: RecallRequest) -> Response:  # def, here and below: look-up and search block
         """The best videos for a user, each with the interest that found it; nothing the user has seen."""
-        [answer] = answers.answers([request.user_id], request, [request_id()])
+        [answer] = answers.give([request.user_id], request, [request_id()])
         return _json(recall_json(answer))
 
     @router.post(BATCH, response_model=BatchResponse)
     def recall_batch(request: BatchRequest) -> Response:
         """The same for several users, in their order; an answer each, with a request id each."""
         ids = [uuid4().hex for _ in request.user_ids]
-        bodies = map(recall_json, answers.answers(request.user_ids, request, ids))
+        bodies = map(recall_json, answers.give(request.user_ids, request, ids))
         return _json(b'{"answers":[' + b",".join(bodies) + b"]}")
 
     @router.get("/v1/users/{user_id}/interests")
