@@ -41,7 +41,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def recorded(settings: Settings, counts: Counts, *caps: ImpressionCap) -> bytes:
-    """Metrics after ``RESULT`` (30 before 40, for user 7) was answered once under each cap."""
+    """Metrics after ``RESULT`` (30, 40, 50 for user 7) was answered once under each cap."""
     metrics = Metrics()
     sink = ImpressionSink(lambda: counts, metrics)
     log = ExposureLog(LandingLog(settings, EXPOSURES), metrics, sink)
@@ -55,10 +55,10 @@ def recorded(settings: Settings, counts: Counts, *caps: ImpressionCap) -> bytes:
 def test_the_first_places_are_counted_under_a_cap(settings: Settings) -> None:
     counts, cap = Counts(), ImpressionCap(max_shown=2, shown_ranks=1)
     rendered = recorded(settings, counts, cap, cap, ImpressionCap(max_shown=2))
-    assert [(video, times) for video, _, times in counts.shown[7].tolist()] == [(30, 3), (40, 1)]
+    assert [(video, times) for video, _, times in counts.shown[7].tolist()] == [(30, 3), (40, 1), (50, 1)]
     assert capped_videos(counts.shown[7], cap, None).tolist() == [30]
-    assert b'facet_exposures_total{outcome="counted"} 4.0' in rendered
-    assert b'facet_exposures_total{outcome="stored"} 6.0' in rendered
+    assert b'facet_exposures_total{outcome="counted"} 5.0' in rendered
+    assert b'facet_exposures_total{outcome="stored"} 9.0' in rendered
 
 
 def test_without_a_cap_the_store_is_left_alone(settings: Settings) -> None:
@@ -69,8 +69,8 @@ def test_without_a_cap_the_store_is_left_alone(settings: Settings) -> None:
 
 def test_what_a_store_that_is_away_does_not_take_is_recorded_but_not_counted(settings: Settings) -> None:
     rendered = recorded(settings, Counts(is_away=True), ImpressionCap(max_shown=1))
-    assert b'facet_exposures_total{outcome="not_counted"} 2.0' in rendered
-    assert b'facet_exposures_total{outcome="stored"} 2.0' in rendered
+    assert b'facet_exposures_total{outcome="not_counted"} 3.0' in rendered
+    assert b'facet_exposures_total{outcome="stored"} 3.0' in rendered
 
 
 def test_more_than_fits_the_queue_is_not_counted(settings: Settings) -> None:
@@ -78,4 +78,4 @@ def test_more_than_fits_the_queue_is_not_counted(settings: Settings) -> None:
     log = ExposureLog(LandingLog(settings, EXPOSURES), metrics, ImpressionSink(Counts, metrics))
     for _ in range(MAX_WAITING + 1):  # not started: nothing leaves the queues
         log.note(RESULT, ImpressionCap(max_shown=1))
-    assert b'facet_exposures_total{outcome="not_counted"} 2.0' in metrics.render()
+    assert b'facet_exposures_total{outcome="not_counted"} 3.0' in metrics.render()
