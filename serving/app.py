@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from opentelemetry.trace import Tracer
 from pydantic import SecretStr
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from features.errors import FacetError, RetryLaterError
@@ -103,11 +104,12 @@ def create_app(parts: Parts, *, poll_seconds: float = 2.0) -> FastAPI:
     app.include_router(admin_router(parts.offline, parts.admin_key))
     _add_pages(app, parts)
     _add_operations(app, parts.live, parts.metrics)
-    answer_bug = _add_error_handlers(app, parts.metrics)
+    answer_bug = _add_error_handlers(app)
     app.add_middleware(BodyLimit)
     if parts.rate_limit:
         app.add_middleware(RateLimit, rate=parts.rate_limit)
-    app.add_middleware(RequestIds, answer_bug, tracer=parts.tracer)  # last: it is the outermost
+    # Last, so it is the outermost: also what the limits refuse has an id and is counted.
+    app.add_middleware(RequestIds, answer_bug, _count_errors(parts.metrics), tracer=parts.tracer)
     return app
 
 
@@ -153,14 +155,20 @@ def _add_operations(app: FastAPI, live: LiveRecaller, metrics: Metrics) -> None:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _add_error_handlers(app: FastAPI, metrics: Metrics) -> Callable[[Request], Response]:
+def _count_errors(metrics: Metrics) -> Callable[[str, int], None]:
+    def note(path: str, status: int) -> None:
+        if path in (RECALL, BATCH) and status != HTTPStatus.OK:
+            metrics.count_request(status)
+
+    return note
+
+
+def _add_error_handlers(app: FastAPI) -> Callable[[Request], Response]:
     """Returns what answers where there is a bug."""
 
     def answer(
         request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
     ) -> Response:
-        if request.url.path in (RECALL, BATCH):
-            metrics.count_request(status)
         title = HTTPStatus(status).phrase
         if wants_page(request):
             reply: Response = page(request, "error.html", status, title=title, detail=detail)
@@ -177,6 +185,12 @@ def _add_error_handlers(app: FastAPI, metrics: Metrics) -> Callable[[Request], R
     @app.exception_handler(FacetError)
     async def expected(request: Request, error: FacetError) -> Response:
         return answer(request, _status_of(error), str(error))
+
+    @app.exception_handler(SQLAlchemyError)
+    async def without_registry(request: Request, error: SQLAlchemyError) -> Response:
+        log.error("the registry does not answer", error=str(error))
+        detail = "the database of releases does not answer; try again, or check FACET_DATABASE_URL"
+        return answer(request, HTTPStatus.SERVICE_UNAVAILABLE, detail)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:

@@ -30,13 +30,18 @@ class RequestIds:
 
     Args:
         answer_bug: answers what no handler of ``app`` did; the traceback is logged here, with the id.
+        note: gets path and status of every answer.
         tracer: makes a span per request.
     """
 
     def __init__(
-        self, app: ASGIApp, answer_bug: Callable[[Request], Response], tracer: Tracer | None = None
+        self,
+        app: ASGIApp,
+        answer_bug: Callable[[Request], Response],
+        note: Callable[[str, int], None],
+        tracer: Tracer | None = None,
     ) -> None:
-        self._app, self._answer_bug, self._tracer = app, answer_bug, tracer
+        self._app, self._answer_bug, self._note, self._tracer = app, answer_bug, note, tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -52,6 +57,7 @@ class RequestIds:
                     is_begun = True
                     message["headers"] = [*message.get("headers", ()), (HEADER, request_id.encode())]
                     _tell_end(span, scope, message["status"])
+                    self._note(scope["path"], message["status"])
                 await send(message)
 
             try:

@@ -1,6 +1,5 @@
 """The HTTP API over a real release in a real Milvus Lite server."""
 
-import re
 import subprocess
 import sys
 import threading
@@ -184,14 +183,6 @@ def test_without_a_release_nothing_is_ready_but_the_process_is_healthy(settings:
     assert served.client.post("/v1/recall:batch", json={"user_ids": [1, 2]}).status_code == 503
     assert samples(served.client)["facet_requests_total", "503", "none"] == 2
     assert samples(served.client)["facet_release_flips_total", "failed"] == 0, "nothing was there to open"
-
-
-def test_the_documentation_of_the_api_loads_nothing_from_elsewhere(settings: Settings) -> None:
-    client = serve(settings, ServingSettings()).client
-    loaded = re.findall(r'(?:src|href)="([^"]+)"', client.get("/docs").text)
-    assert len(loaded) >= 2
-    assert {client.get(path).status_code for path in loaded if path.startswith("/")} == {200}
-    assert all(path.startswith("/") for path in loaded), loaded
 
 
 @pytest.mark.server
