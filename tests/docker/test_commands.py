@@ -152,7 +152,7 @@ def test_the_proxy_passes_on_what_it_should_while_one_process_is_away(host: Host
     config = config.replace("listen 8080", f"listen 127.0.0.1:{port}").replace("/tmp/", f"{tmp_path}/")
     config = config.replace("serving-a:8000", f"127.0.0.1:{host.ports['serving-a']}")
     config = config.replace("serving-b:8000", f"127.0.0.1:{away}")
-    config = config.replace(" resolve", "")  # Debian's nginx is older than the image's
+    config = config.replace(" resolve ", " ")  # Debian's nginx is older than the image's
     (tmp_path / "nginx.conf").write_text(f"daemon off;\n{config}")
     command = ["nginx", "-c", str(tmp_path / "nginx.conf"), "-e", "stderr"]
     subprocess.run([*command, "-t"], check=True)
