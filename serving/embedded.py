@@ -105,10 +105,7 @@ def main(data_dir: str, host: str, port: str) -> None:
 
 def _end_with_input() -> None:
     sys.stdin.buffer.read()
-    # An interrupt is lost where it meets a callback, which cannot raise: nobody may be left behind for that.
-    for ending in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
-        os.kill(os.getpid(), ending)
-        time.sleep(STOP_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)  # SIGINT is ignored in what a script starts in the background
 
 
 def _start(serving_settings: ServingSettings, data_dir: Path, log_file: Path) -> subprocess.Popen[bytes]:

@@ -62,7 +62,10 @@ def test_it_dies_with_a_killed_parent(settings: Settings) -> None:
     serving_settings = slow_machine(free_port())
     arguments = [serving_settings.milvus_uri, str(settings.root)]
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, *arguments], cwd=REPOSITORY, stdout=subprocess.PIPE
+        # As a script does it for what it starts in the background.
+        ["bash", "-c", 'trap "" INT; exec "$@"', "bash", sys.executable, "-c", PARENT, *arguments],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
     )
     assert parent.stdout is not None
     assert any(line.strip() == b"up" for line in parent.stdout)
