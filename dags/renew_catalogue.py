@@ -7,8 +7,9 @@ within seconds. A release without an item encoder that reads side features only 
 **Why it is safe.** Overlays lie beside the bundles, which never change, and every kept release has its own: a
 rollback finds the same videos. A run writes only what differs; killed, the next one finishes.
 
-**When it is red.** The log names the collection. Another publish was running, or Milvus did not answer: clear
-the run. A collection that stays wrong: `facet publish` its bundles again.
+**When it is red.** The log names the bundle; all other kept releases are renewed. Another publish was
+running, or Milvus did not answer: clear the run. A bundle that is damaged, or whose collection stays wrong:
+`facet publish` its bundles again.
 """
 
 from airflow.sdk import Param, dag, get_current_context

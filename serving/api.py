@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from features.filters import VideoFilters
 from features.merge_config import Arrangement, MergeConfig
@@ -48,7 +48,14 @@ ANSWER: dict[str, Any] = {
 }
 
 
-Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
+def _no_flag(value: object) -> object:
+    """Pydantic reads ``true`` as 1, which is somebody else's id."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are no ids")
+    return value
+
+
+Id = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=2**63 - 1)]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
 """Without control characters, which Milvus cannot read in a filter."""
 Texts = Annotated[tuple[Text, ...], Field(max_length=100)]
@@ -84,7 +91,7 @@ class RecallOptions(BaseModel):
     top_n: int = Field(default=200, ge=1, le=1000, description="candidates wanted")
     explain: bool = Field(default=False, description="also report every interest of the user")
     exclude: list[Id] = Field(default=[], max_length=2000, description="videos that the caller has already")
-    filters: FiltersBody = FiltersBody()
+    filters: FiltersBody = Field(default_factory=FiltersBody)
     arrange: Arrangement | None = Field(
         default=None, description="variety and limits, instead of those that the release came with"
     )

@@ -7,6 +7,7 @@ RetryLaterError
     PublishConflictError    another publisher holds the lock or moved the pointer first
 PermanentError
     VerificationError       a new collection does not hold what the bundle says
+    RenewalError            a kept release did not get the videos of today
     RollbackError           there is no release to go back to
     UnknownVideoError       the release has no such video
 """
@@ -32,6 +33,10 @@ class PublishConflictError(RetryLaterError):
 
 class VerificationError(PermanentError):
     """A collection does not hold what its bundle says; it never goes live."""
+
+
+class RenewalError(PermanentError):
+    """A kept release did not get the videos of today; publish its bundles again."""
 
 
 class RollbackError(PermanentError):

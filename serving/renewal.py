@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from features.bundle import Bundle, open_bundle
+from features.errors import PermanentError
 from features.live_items import LiveItems
 from features.overlay import KINDS_WITH_ITEMS, Snapshot, drop_overlays, read_snapshot, renew_overlay
 from features.release import open_registry
@@ -18,6 +19,7 @@ from features.settings import Settings
 from features.task_metrics import recorded
 from serving.collection import build_collection, collection_name, count_rows
 from serving.embedded import milvus_server
+from serving.errors import RenewalError
 from serving.milvus import MilvusConnection
 from serving.publisher_lock import publisher_lock
 from serving.release import SERVABLE, ReleaseWriter
@@ -56,26 +58,32 @@ def renew_catalogue(
     Raises:
         PublishConflictError: somebody publishes; run again.
         IndexUnavailableError: Milvus did not answer; run again.
-        VerificationError: a collection is still not what it should be; publish its bundles again.
+        RenewalError: a bundle is damaged, or its collection still not what it should be; the others are
+            renewed.
     """
     settings, serving_settings = settings or Settings(), serving_settings or ServingSettings()
     snapshot = read_snapshot(settings, day)
     with publisher_lock(settings):
         kept = _kept_bundles(settings)
-        drop_overlays(settings, kept.keys())
+        drop_overlays(settings, kept)
         if snapshot is None or not kept:
             return Renewal(snapshot.day if snapshot else None)
         with milvus_server(serving_settings, settings):
             connection = MilvusConnection(serving_settings)
             timeout = serving_settings.publish_timeout_seconds
-            done = {}
-            for name, bundle in kept.items():
-                live = items_of_today(bundle, snapshot, settings)
-                done[name] = fill_collection(connection, live, timeout_seconds=timeout, on_batch=on_batch)
-                videos = live.indexed
-                collection = collection_name(bundle.manifest)
-                queries = sampled_queries(bundle, videos, settings)
-                verify_collection(connection, collection, videos, queries, timeout_seconds=timeout)
+            done, failed = dict[str, Synced](), dict[str, str]()
+            for name in kept:
+                try:
+                    bundle = open_bundle(settings.bundles / name)
+                    if bundle.manifest.kind in KINDS_WITH_ITEMS:
+                        live = items_of_today(bundle, snapshot, settings)
+                        done[name] = _renew(connection, live, settings, timeout, on_batch)
+                except PermanentError as error:  # what was withdrawn must go from the other releases
+                    log.error("bundle not renewed", bundle=name, error=str(error))
+                    failed[name] = str(error)
+    if failed:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise RenewalError(f"bundles of kept releases not renewed, all others are: {reasons}")
     return Renewal(snapshot.day, done)
 
 
@@ -117,14 +125,29 @@ def fill_collection(
     return done
 
 
-def _kept_bundles(settings: Settings) -> dict[str, Bundle]:
-    """Bundles of the kept releases that have a collection, by ``<model>/<version>``."""
+def _renew(
+    connection: MilvusConnection,
+    live: LiveItems,
+    settings: Settings,
+    timeout_seconds: float,
+    on_batch: OnBatch,
+) -> Synced:
+    """Fill and verify the collection of a bundle."""
+    done = fill_collection(connection, live, timeout_seconds=timeout_seconds, on_batch=on_batch)
+    videos, name = live.indexed, collection_name(live.bundle.manifest)
+    queries = sampled_queries(live.bundle, videos, settings)
+    verify_collection(connection, name, videos, queries, timeout_seconds=timeout_seconds)
+    return done
+
+
+def _kept_bundles(settings: Settings) -> list[str]:
+    """``<model>/<version>`` of the bundles of kept releases that have a collection."""
     entries = ReleaseWriter(open_registry(settings)).entries()
-    names = {
-        entry.bundles[channel]
-        for entry in entries
-        if entry.state in SERVABLE
-        for channel in entry.collections
-    }
-    opened = {name: open_bundle(settings.bundles / name) for name in sorted(names)}
-    return {name: bundle for name, bundle in opened.items() if bundle.manifest.kind in KINDS_WITH_ITEMS}
+    return sorted(
+        {
+            entry.bundles[channel]
+            for entry in entries
+            if entry.state in SERVABLE
+            for channel in entry.collections
+        }
+    )

@@ -123,6 +123,7 @@ def test_an_unknown_user_is_answered_with_a_reason(served: Served) -> None:
     ("body", "complaint"),
     [
         ({"user_id": -1}, "user_id: Input should be greater than or equal to 0"),
+        ({"user_id": True}, "user_id: Value error, true and false are no ids"),
         ({"user_id": 2**63}, "user_id: Input should be less than or equal to 9223372036854775807"),
         ({"user_id": 1, "top_n": 0}, "top_n: Input should be greater than or equal to 1"),
         ({"user_id": 1, "top_n": 1001}, "top_n: Input should be less than or equal to 1000"),

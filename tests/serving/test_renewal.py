@@ -8,7 +8,7 @@ import pytest
 from features.filters import VideoFilters
 from features.settings import Settings
 from features.user_features import UserFeatures
-from serving.errors import PublishConflictError
+from serving.errors import PublishConflictError, RenewalError
 from serving.live import LiveRecaller
 from serving.metrics import Metrics
 from serving.milvus import MilvusConnection
@@ -146,6 +146,16 @@ def test_every_kept_release_has_the_videos_so_a_rollback_finds_them(home: Home) 
     rollback(settings=home.settings, serving_settings=home.milvus)
     live.refresh()
     assert ids(live, 1) == [60]
+
+
+def test_a_damaged_bundle_does_not_keep_withdrawn_videos_in_the_other_releases(home: Home) -> None:
+    home.publish("v1")
+    home.publish("v2")
+    (home.settings.bundles / "tiny/v1/manifest.json").write_text("{}")
+    with pytest.raises(RenewalError, match=r"all others are: tiny/v1: .*manifest\.json"):
+        home.renew(COOKING, without=(30,))
+    assert sorted(home.rows("videos_tiny_v2")) == [10, 20, 40, 50, 60]
+    assert sorted(home.rows("videos_tiny_v1")) == [10, 20, 30, 40, 50]
 
 
 def test_publish_brings_the_newest_videos(home: Home) -> None:
