@@ -20,7 +20,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.errors import FacetError
+from features.errors import BundleError, FacetError
 from features.experiment import Arm, Experiment, running_experiment
 from features.overlay import overlay_stamps
 from features.release import Release, current_release, find_release, open_registry
@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 REPLAYED_USERS: Final = 64
 REPLAY_SECONDS: Final = 2.0
 """Longest warm-up: a flip should reach all processes within seconds, whatever the index is busy with."""
+OPEN_AGAIN_SECONDS: Final = 30.0
+"""A damaged release is read again after this: its sums are a second of CPU at a million videos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class LiveRecaller:
     Args:
         users: where histories come from; by default the feature store of this home, opened when needed.
         hidden: see ``Recaller``; by default the list of offline videos is read for every request.
+        open_again_seconds: how long a release that is damaged is left alone.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class LiveRecaller:
         metrics: Metrics,
         users: TimedLookup | None = None,
         hidden: Hidden | None = None,
+        open_again_seconds: float = OPEN_AGAIN_SECONDS,
     ) -> None:
         self._settings = settings
         self._serving_settings = serving_settings
@@ -89,6 +93,9 @@ class LiveRecaller:
         self._compared: Recaller | None = None
         self._comparing = threading.Lock()
         self._problem = "the release pointer was not read yet"
+        self._open_again_seconds = open_again_seconds
+        self._damaged: dict[str, tuple[float, str]] = {}
+        """By version: when it is looked at again, and what is wrong."""
 
     @property
     def recaller(self) -> Recaller:
@@ -259,14 +266,21 @@ class LiveRecaller:
         return recaller
 
     def _open(self, release: Release) -> Recaller:
-        return open_recaller(
-            self._settings,
-            self._serving_settings,
-            release=release,
-            users=self._users,
-            connection=self._connection,
-            hidden=self._hidden,
-        )
+        again, reason = self._damaged.get(release.version, (0.0, ""))
+        if time.monotonic() < again:
+            raise BundleError(reason)
+        try:
+            return open_recaller(
+                self._settings,
+                self._serving_settings,
+                release=release,
+                users=self._users,
+                connection=self._connection,
+                hidden=self._hidden,
+            )
+        except BundleError as error:
+            self._damaged[release.version] = time.monotonic() + self._open_again_seconds, str(error)
+            raise
 
     @cached_property
     def _engine(self) -> sa.Engine:

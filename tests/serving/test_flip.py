@@ -19,7 +19,7 @@ from features.user_features import NO_VIEWS, UserFeatures
 from serving.app import create_app
 from serving.catalogue import Catalogue
 from serving.collection import build_collection
-from serving.live import LiveRecaller
+from serving.live import OPEN_AGAIN_SECONDS, LiveRecaller
 from serving.lookup import TimedLookup
 from serving.metrics import Metrics
 from serving.milvus import MilvusConnection
@@ -48,10 +48,16 @@ class Watched(UsersInMemory):
 
 
 def following(
-    settings: Settings, milvus: ServingSettings, on_lookup: Callable[[int], None] = lambda user_id: None
+    settings: Settings,
+    milvus: ServingSettings,
+    on_lookup: Callable[[int], None] = lambda user_id: None,
+    *,
+    open_again_seconds: float = OPEN_AGAIN_SECONDS,
 ) -> LiveRecaller:
     users = TimedLookup(Watched(on_lookup), timeout_seconds=20.0)
-    return LiveRecaller(settings, milvus, metrics=Metrics(), users=users)
+    return LiveRecaller(
+        settings, milvus, metrics=Metrics(), users=users, open_again_seconds=open_again_seconds
+    )
 
 
 @contextmanager
@@ -105,6 +111,26 @@ def test_a_release_whose_index_holds_another_one_is_not_picked_up(
     build_collection(MilvusConnection(milvus), own, timeout_seconds=60.0)
     assert live.refresh()
     assert live.recaller.recall(1, 3).release == second
+
+
+@pytest.mark.parametrize(("seconds", "is_open"), [(0.0, True), (3600.0, False)])
+def test_a_damaged_release_is_read_again_now_and_then_and_never_stands_in_the_way_of_the_next(
+    settings: Settings, milvus: ServingSettings, seconds: float, is_open: bool
+) -> None:
+    live = following(settings, milvus, open_again_seconds=seconds)
+    publish([write_interests(settings)], settings=settings, serving_settings=milvus)
+    live.refresh()
+    publish([write_interests(settings, "v2")], settings=settings, serving_settings=milvus)
+    manifest = settings.bundles / "tiny/v2/manifest.json"
+    whole = manifest.read_bytes()
+    manifest.write_text("{}")
+    assert not live.refresh()
+    manifest.write_bytes(whole)
+    assert live.refresh() is is_open
+    assert ("manifest.json" in live.problem) is not is_open
+    rollback(settings=settings, serving_settings=milvus)
+    live.refresh()
+    assert (live.recaller.release.bundles["interests"], live.problem) == ("tiny/v1", "")
 
 
 def test_a_request_ends_with_the_release_that_it_began_with_which_then_goes(
