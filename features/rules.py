@@ -4,11 +4,12 @@ The first rule that a row breaks goes into the quarantine with it. Rules that ne
 videos, row counts, freshness) are not here: ``features/validation.py`` checks them per partition.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
 
+from features.limits import EARLIEST_MOMENT, MAX_TEXT, MAX_WATCH_SECONDS
 from features.schema import (
     ARM,
     CHANNEL,
@@ -32,12 +33,6 @@ from features.schema import (
     WATCHES,
 )
 from features.text_rows import PROBLEM
-
-EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""No short video was watched before; older times come from a broken clock or a wrong unit."""
-MAX_WATCH_SECONDS: Final = 86_400
-MAX_TEXT: Final = 256
-"""Longer device, scene or request ids are somebody's broken encoder."""
 
 _INTEGER: Final = r"^-?[0-9]+(\.0+)?$"  # pandas writes integers beside nulls as 12.0
 _OFFSET: Final = (

@@ -15,9 +15,9 @@ import structlog
 from features.days import day_of, end_of
 from features.errors import FacetError, StoreUnavailableError
 from features.landing_log import LandingLog
+from features.limits import EARLIEST_MOMENT
 from features.positives import PositiveRule
 from features.recent import RecentWatch, recent_watches
-from features.rules import EARLIEST_MOMENT
 from features.schema import DURATION_SECONDS, SCHEMAS, VIDEO_ID, WATCHES
 from serving.background import Background
 from serving.event_bodies import WatchEvent

@@ -11,7 +11,7 @@ from typing import Final
 from features.config import ValidationConfig
 from features.days import add_days, end_of, start_of
 from features.lake import PARTITION, curated_schema
-from features.rules import MAX_WATCH_SECONDS
+from features.limits import MAX_WATCH_SECONDS
 from features.schema import (
     DURATION_SECONDS,
     EVENT_DAY,
